@@ -1,0 +1,194 @@
+//! The few instructions of ours that run inside the guest, as source that the assembler checks.
+//!
+//! Two pages. The *exception stubs* (ring 0): one per vector, an `out` that tells the host, then
+//! `iretq`. The *user stubs* (ring 3, read-only): the return address of called functions, and the
+//! ways in and out of the frozen state. Vector state is saved and restored by the guest's own
+//! `xsave`/`xrstor` at ring 3, because that works on every KVM, costs no ioctl, and covers every
+//! component (KVM_GET_XSAVE on PVM knows only the legacy 512 bytes).
+//!
+//! No ring-0 stub touches memory by an address that the guest chose.
+
+use std::arch::global_asm;
+
+use tinykvm_abi::{calls, port};
+
+use super::descriptors::{VECTORS, has_error_code};
+use crate::plan::layout;
+use crate::units::to_usize;
+
+/// Port of the stubs that end a run of the engine's own.
+pub(crate) const PORT_INTERNAL: u16 = 0x11;
+
+global_asm!(
+    ".pushsection .rodata.tinykvm_stubs, \"a\", @progbits",
+    // Visible to all codegen units of this crate, but not outside the finished library.
+    ".irp name, stubs_start, stubs_end, stub_syscall, stub_return, stub_call, stub_resume",
+    ".globl tinykvm_\\name",
+    ".hidden tinykvm_\\name",
+    ".endr",
+    ".irp name, stub_save, stub_first, stub_rax, stub_rdx, stub_rip",
+    ".globl tinykvm_\\name",
+    ".hidden tinykvm_\\name",
+    ".endr",
+    ".balign 64",
+    "tinykvm_stubs_start:",
+    // A system call. Hardware: ring 0, on a supervisor page. PVM: ring 3, on this user page, and
+    // the host returns to the caller itself.
+    "tinykvm_stub_syscall:",
+    "out {syscall}, eax",
+    "sysretq",
+    ".balign 16",
+    // A called function returned: the guest ABI wants its result in RDI.
+    "tinykvm_stub_return:",
+    "mov rdi, rax",
+    "mov eax, {stop}",
+    "out {hypercall}, eax",
+    "ud2",
+    ".balign 16",
+    // Into a function: R10 = its address, R11 = the third argument, for RDX is needed here.
+    "tinykvm_stub_call:",
+    "mov eax, -1",
+    "mov edx, -1",
+    "xrstor64 [rip + tinykvm_stubs_start + {image}]",
+    "mov rdx, r11",
+    "xor eax, eax",
+    "xor r11d, r11d",
+    "jmp r10",
+    ".balign 16",
+    // On after the wait call: the constants below are filled in at the freeze.
+    "tinykvm_stub_resume:",
+    "mov eax, -1",
+    "mov edx, -1",
+    "xrstor64 [rip + tinykvm_stubs_start + {image}]",
+    "mov rax, [rip + tinykvm_stub_rax]",
+    "mov rdx, [rip + tinykvm_stub_rdx]",
+    "jmp [rip + tinykvm_stub_rip]",
+    ".balign 16",
+    // At the freeze: save the vector state.
+    "tinykvm_stub_save:",
+    "mov eax, -1",
+    "mov edx, -1",
+    "xsave64 [rip + tinykvm_stubs_start + {image}]",
+    "out {internal}, eax",
+    "ud2",
+    ".balign 16",
+    // The first run of a vCPU: what the guest's time stamp counter says (EDX:EAX).
+    "tinykvm_stub_first:",
+    "rdtsc",
+    "out {internal}, eax",
+    "ud2",
+    ".balign 16",
+    "tinykvm_stub_rax: .quad 0",
+    "tinykvm_stub_rdx: .quad 0",
+    "tinykvm_stub_rip: .quad 0",
+    "tinykvm_stubs_end:",
+    ".popsection",
+    syscall = const port::PORT_SYSCALL,
+    hypercall = const port::PORT_HYPERCALL,
+    internal = const PORT_INTERNAL,
+    stop = const calls::STOP,
+    image = const layout::SYSTEM_VECTOR_IMAGE - layout::SYSTEM_USER_STUBS,
+);
+
+unsafe extern "C" {
+    static tinykvm_stubs_start: u8;
+    static tinykvm_stubs_end: u8;
+    static tinykvm_stub_syscall: u8;
+    static tinykvm_stub_return: u8;
+    static tinykvm_stub_call: u8;
+    static tinykvm_stub_resume: u8;
+    static tinykvm_stub_save: u8;
+    static tinykvm_stub_first: u8;
+    static tinykvm_stub_rax: u8;
+    static tinykvm_stub_rdx: u8;
+    static tinykvm_stub_rip: u8;
+}
+
+/// The user stubs as bytes, and where in them each one starts.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct UserStubs {
+    /// All of them.
+    pub(crate) code: &'static [u8],
+    /// Entry of `syscall`.
+    pub(crate) syscall: u64,
+    /// Return address of called functions.
+    pub(crate) returned: u64,
+    /// Way into a function.
+    pub(crate) call: u64,
+    /// Way back behind the wait call.
+    pub(crate) resume: u64,
+    /// Saves the vector state.
+    pub(crate) save: u64,
+    /// The first run of a vCPU.
+    pub(crate) first: u64,
+    /// Places of the constants for `resume`: RAX, RDX, RIP.
+    pub(crate) constants: [u64; 3],
+}
+
+/// The user stubs.
+pub(crate) fn user() -> UserStubs {
+    // SAFETY: the symbols are labels in one read-only section of this very file, `start` first
+    // and `end` last; only their addresses are taken, and the slice lies between the two.
+    unsafe {
+        let start = &raw const tinykvm_stubs_start;
+        let end = &raw const tinykvm_stubs_end;
+        let offset = |label: *const u8| label as u64 - start as u64;
+        UserStubs {
+            code: std::slice::from_raw_parts(start, to_usize(offset(end))),
+            syscall: offset(&raw const tinykvm_stub_syscall),
+            returned: offset(&raw const tinykvm_stub_return),
+            call: offset(&raw const tinykvm_stub_call),
+            resume: offset(&raw const tinykvm_stub_resume),
+            save: offset(&raw const tinykvm_stub_save),
+            first: offset(&raw const tinykvm_stub_first),
+            constants: [
+                offset(&raw const tinykvm_stub_rax),
+                offset(&raw const tinykvm_stub_rdx),
+                offset(&raw const tinykvm_stub_rip),
+            ],
+        }
+    }
+}
+
+/// Offset of the ring-0 copy of the `syscall` stub in the page of the exception stubs.
+pub(crate) const KERNEL_SYSCALL: u64 = 0x800;
+/// Bytes of an `out imm8, eax`.
+pub(crate) const OUT_LENGTH: u64 = 2;
+
+/// The page of ring-0 stubs: a stub for each exception vector, and the `syscall` entry.
+pub(crate) fn kernel() -> Vec<u8> {
+    let mut page = vec![0xf4; to_usize(crate::PAGE_SIZE)]; // hlt
+    let mut put = |at: u64, code: &[u8]| {
+        let at = to_usize(at);
+        page[at..at + code.len()].copy_from_slice(code);
+    };
+    for vector in 0..VECTORS {
+        let [port, _] = (port::PORT_EXCEPTION + u16::from(vector)).to_le_bytes();
+        let at = u64::from(vector) * layout::STUB_SIZE;
+        put(at, &[0xe7, port]); // out port, eax
+        if has_error_code(vector) {
+            put(at + OUT_LENGTH, &[0x48, 0x83, 0xc4, 0x08, 0x48, 0xcf]); // add rsp, 8; iretq
+        } else {
+            put(at + OUT_LENGTH, &[0x48, 0xcf]); // iretq
+        }
+    }
+    let [port, _] = port::PORT_SYSCALL.to_le_bytes();
+    put(KERNEL_SYSCALL, &[0xe7, port, 0x48, 0x0f, 0x07]); // out port, eax; sysretq
+    page
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_user_stubs_fit_their_page_and_start_with_their_instructions() {
+        let stubs = user();
+        assert!(stubs.code.len() <= 4096);
+        let at = |offset: u64| &stubs.code[to_usize(offset)..];
+        assert_eq!(at(stubs.syscall)[..2], [0xe7, 0x10]);
+        assert_eq!(at(stubs.returned)[..3], [0x48, 0x89, 0xc7]);
+        assert_eq!(at(stubs.first)[..4], [0x0f, 0x31, 0xe7, 0x11]);
+        assert_eq!(stubs.constants[2] - stubs.constants[0], 16);
+    }
+}

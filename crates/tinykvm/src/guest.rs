@@ -1,0 +1,207 @@
+//! What the layers above the engine see of a stopped guest: its registers, its memory and its
+//! address space.
+//!
+//! [`Guest`] is a trait so that a Linux personality or a guest API can be tested on a plain
+//! byte buffer, without KVM. The engine's [`Booting`](crate::Booting) and
+//! [`Fork`](crate::Fork) implement it.
+
+use std::time::Duration;
+
+use thiserror::Error;
+
+/// General-purpose registers as user-mode code sees them. After a system call `rip` is the
+/// instruction behind `syscall` and `rflags` the caller's flags, whatever the trap path was.
+pub use kvm_bindings::kvm_regs as Registers;
+
+/// Size of a guest page in bytes (x86-64 base page, Intel SDM volume 3, 5.5).
+pub const PAGE_SIZE: u64 = 4096;
+
+/// A guest address range that is not mapped, or not with the needed permission.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("bad guest address {address:#x}, length {length}")]
+pub struct BadAddress {
+    /// First byte of the range that was asked for.
+    pub address: u64,
+    /// Length of that range in bytes.
+    pub length: u64,
+}
+
+/// What code may do with a mapping.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Protection {
+    /// Loads are allowed. (On x86-64 every accessible page is readable.)
+    pub read: bool,
+    /// Stores are allowed.
+    pub write: bool,
+    /// Instruction fetches are allowed.
+    pub execute: bool,
+}
+
+impl Protection {
+    /// No access at all: a guard page or a reservation.
+    pub const NONE: Self = Self { read: false, write: false, execute: false };
+    /// Read-only data.
+    pub const READ: Self = Self { read: true, write: false, execute: false };
+    /// Ordinary data.
+    pub const READ_WRITE: Self = Self { read: true, write: true, execute: false };
+    /// Code.
+    pub const READ_EXECUTE: Self = Self { read: true, write: false, execute: true };
+
+    /// True if neither loads, stores nor fetches are allowed.
+    #[must_use]
+    pub fn is_none(self) -> bool {
+        self == Self::NONE
+    }
+}
+
+/// Where a new mapping should go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Placement {
+    /// Anywhere; the engine chooses.
+    Anywhere,
+    /// At this page-aligned address if it is free, else anywhere.
+    Hint(u64),
+    /// Exactly here, replacing what is mapped there.
+    Fixed(u64),
+    /// Exactly here, and only if nothing is mapped there.
+    FixedFree(u64),
+}
+
+/// Why an address-space operation failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum MapError {
+    /// Address or length is not page-aligned, zero, or outside the user half.
+    #[error("address {address:#x} or length {length:#x} is not valid for a mapping")]
+    Invalid {
+        /// The address asked for.
+        address: u64,
+        /// The length asked for.
+        length: u64,
+    },
+    /// The program's memory limit, or the address space, is used up.
+    #[error("no memory left for a mapping of {length:#x} bytes")]
+    NoMemory {
+        /// The length asked for.
+        length: u64,
+    },
+    /// `FixedFree` found something mapped there.
+    #[error("address {address:#x} is already mapped")]
+    Occupied {
+        /// The address asked for.
+        address: u64,
+    },
+    /// Both writable and executable, which the program may not have.
+    #[error("a mapping may not be both writable and executable")]
+    WriteExecute,
+}
+
+/// The two segment bases that user-mode code owns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Segment {
+    /// `%fs`: thread-local storage.
+    Fs,
+    /// `%gs`: the per-vCPU record of the guest ABI.
+    Gs,
+}
+
+/// A stopped guest: everything a system-call or guest-API handler may look at and change.
+pub trait Guest {
+    /// The registers at the stop.
+    fn registers(&self) -> &Registers;
+
+    /// The registers, to change before the guest goes on.
+    fn registers_mut(&mut self) -> &mut Registers;
+
+    /// The base address of `%fs` or `%gs`.
+    fn segment_base(&self, segment: Segment) -> u64;
+
+    /// Sets the base address of `%fs` or `%gs`.
+    fn set_segment_base(&mut self, segment: Segment, base: u64);
+
+    /// Copies guest memory at `address` into `out`.
+    ///
+    /// # Errors
+    /// [`BadAddress`] if any byte of the range is not readable by user-mode code; `out` is then
+    /// unspecified.
+    fn read(&self, address: u64, out: &mut [u8]) -> Result<(), BadAddress>;
+
+    /// Copies `data` into guest memory at `address`.
+    ///
+    /// # Errors
+    /// [`BadAddress`] if any byte of the range is not writable by user-mode code. Bytes before
+    /// the first bad page may have been written.
+    fn write(&mut self, address: u64, data: &[u8]) -> Result<(), BadAddress>;
+
+    /// Fails unless every byte of `address..address + length` is readable.
+    ///
+    /// # Errors
+    /// [`BadAddress`] naming the range.
+    fn check_readable(&self, address: u64, length: u64) -> Result<(), BadAddress>;
+
+    /// Maps `length` bytes (rounded up to pages) of zeroed private memory and returns the address.
+    ///
+    /// # Errors
+    /// See [`MapError`].
+    fn map(&mut self, place: Placement, length: u64, allow: Protection) -> Result<u64, MapError>;
+
+    /// Removes the mappings of a page-aligned range; holes in it are no error.
+    ///
+    /// # Errors
+    /// [`MapError::Invalid`] for a bad range.
+    fn unmap(&mut self, address: u64, length: u64) -> Result<(), MapError>;
+
+    /// Changes what may be done with a range.
+    ///
+    /// # Errors
+    /// [`MapError::NoMemory`] if part of it is not mapped, [`MapError::WriteExecute`],
+    /// [`MapError::Invalid`].
+    fn protect(&mut self, address: u64, length: u64, allow: Protection) -> Result<(), MapError>;
+
+    /// Makes the contents of a mapped range zero again (`MADV_DONTNEED`).
+    ///
+    /// # Errors
+    /// [`MapError::NoMemory`] if part of it is not mapped, [`MapError::Invalid`].
+    fn discard(&mut self, address: u64, length: u64) -> Result<(), MapError>;
+
+    /// Moves the end of the heap to `wanted` and returns where it is then; with a value that is
+    /// not possible (0, say) it stays where it is.
+    fn set_heap_end(&mut self, wanted: u64) -> u64;
+
+    /// Wall-clock time since the Unix epoch, from the same source as the guest's clock page.
+    fn realtime(&self) -> Duration;
+
+    /// Monotonic time, from the same source as the guest's clock page.
+    fn monotonic(&self) -> Duration;
+
+    /// Reads a little-endian 64-bit value.
+    ///
+    /// # Errors
+    /// As [`Guest::read`].
+    fn read_u64(&self, address: u64) -> Result<u64, BadAddress> {
+        let mut bytes = [0; 8];
+        self.read(address, &mut bytes)?;
+        Ok(u64::from_le_bytes(bytes))
+    }
+
+    /// Reads a string up to its NUL, which is not returned.
+    ///
+    /// # Errors
+    /// [`BadAddress`] if memory ends, or `limit` bytes pass, before a NUL.
+    fn read_c_string(&self, address: u64, limit: usize) -> Result<Vec<u8>, BadAddress> {
+        let bad = BadAddress { address, length: limit as u64 };
+        let mut text = Vec::new();
+        let mut at = address;
+        while text.len() < limit {
+            let room = usize::try_from(PAGE_SIZE - at % PAGE_SIZE).unwrap_or(1);
+            let mut chunk = vec![0; room.min(limit - text.len())];
+            self.read(at, &mut chunk)?;
+            if let Some(end) = chunk.iter().position(|&byte| byte == 0) {
+                text.extend_from_slice(&chunk[..end]);
+                return Ok(text);
+            }
+            at = at.checked_add(chunk.len() as u64).ok_or(bad)?;
+            text.extend_from_slice(&chunk);
+        }
+        Err(bad)
+    }
+}

@@ -1,0 +1,252 @@
+//! One vCPU: its shared page, and running it.
+//!
+//! Registers travel in the synced-register area of the shared page (`KVM_CAP_SYNC_REGS`), so
+//! that a warm call needs no ioctl but `KVM_RUN`.
+
+use std::cell::Cell;
+use std::os::fd::{AsRawFd, RawFd};
+use std::ptr::NonNull;
+
+use kvm_bindings::{
+    KVM_EXIT_DIRTY_RING_FULL, KVM_EXIT_HLT, KVM_EXIT_IO, KVM_EXIT_IO_IN, KVM_EXIT_MMIO,
+    KVM_EXIT_SHUTDOWN, KVM_SYNC_X86_REGS, KVM_SYNC_X86_SREGS, Msrs, kvm_device_attr,
+    kvm_msr_entry, kvm_regs, kvm_run, kvm_sregs, kvm_sync_regs, kvm_xcr, kvm_xcrs,
+};
+use kvm_ioctls::VcpuFd;
+
+use super::Device;
+use crate::EngineError;
+
+thread_local! {
+    static IOCTLS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Notes that this thread makes a KVM ioctl. Every call site in this module counts.
+pub(super) fn count_ioctl() {
+    IOCTLS.set(IOCTLS.get() + 1);
+}
+
+/// KVM ioctls that this thread made so far on vCPUs and dirty rings.
+#[must_use]
+pub fn ioctl_count() -> u64 {
+    IOCTLS.get()
+}
+
+/// Why a vCPU stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// The guest wrote this value to this port.
+    Out {
+        /// I/O port.
+        port: u16,
+        /// The value, zero-extended.
+        value: u32,
+    },
+    /// The guest read from a port; it gets zeros.
+    In,
+    /// A signal arrived, or `immediate_exit` was set.
+    Interrupted,
+    /// The dirty ring has no room left.
+    RingFull,
+    /// Triple fault or `hlt`.
+    Shutdown,
+    /// The guest accessed physical memory that is not there.
+    NoMemory {
+        /// The guest-physical address.
+        physical: u64,
+    },
+    /// Anything else, as `KVM_EXIT_*`.
+    Other(u32),
+}
+
+/// A vCPU with its shared page.
+#[derive(Debug)]
+pub(crate) struct Vcpu {
+    fd: VcpuFd,
+    shared: NonNull<kvm_run>,
+    runs: u64,
+}
+
+// SAFETY: `shared` points into the mapping that `fd` owns and moves with it; a vCPU may run on
+// any thread, one at a time (KVM serialises, and `run` takes `&mut self`).
+unsafe impl Send for Vcpu {}
+
+impl Vcpu {
+    pub(super) fn new(mut fd: VcpuFd, device: &Device) -> Result<Self, EngineError> {
+        fd.set_cpuid2(device.cpuid()).map_err(|error| EngineError::ioctl("KVM_SET_CPUID2", error))?;
+        if let Some(value) = device.features().xcr0 {
+            let mut xcrs = kvm_xcrs { nr_xcrs: 1, ..kvm_xcrs::default() };
+            xcrs.xcrs[0] = kvm_xcr { xcr: 0, value, ..kvm_xcr::default() };
+            fd.set_xcrs(&xcrs).map_err(|error| EngineError::ioctl("KVM_SET_XCRS", error))?;
+        }
+        let shared = NonNull::from(fd.get_kvm_run());
+        let mut vcpu = Self { fd, shared, runs: 0 };
+        vcpu.share_clock();
+        vcpu.shared_mut().kvm_valid_regs = u64::from(KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS);
+        Ok(vcpu)
+    }
+
+    /// Makes the guest's time stamp counter equal to the host's, where KVM can (5.16). Whether
+    /// it worked is measured at the first run.
+    fn share_clock(&self) {
+        let offset = 0i64;
+        let attribute = kvm_device_attr {
+            group: kvm_bindings::KVM_VCPU_TSC_CTRL,
+            attr: u64::from(kvm_bindings::KVM_VCPU_TSC_OFFSET),
+            addr: &raw const offset as u64,
+            flags: 0,
+        };
+        // A KVM without it leaves the offset as it is, which the first run detects.
+        // SAFETY: the argument and the value it points to live until the call returns.
+        unsafe {
+            libc::ioctl(self.fd.as_raw_fd(), KVM_SET_DEVICE_ATTR, &raw const attribute);
+        }
+    }
+
+    fn shared(&self) -> &kvm_run {
+        // SAFETY: the page is mapped for as long as `fd` lives. Another thread writes only
+        // `immediate_exit`, by raw pointer; the kernel writes only during `run`.
+        unsafe { self.shared.as_ref() }
+    }
+
+    fn shared_mut(&mut self) -> &mut kvm_run {
+        // SAFETY: as `shared`, and `&mut self` makes it exclusive.
+        unsafe { self.shared.as_mut() }
+    }
+
+    /// Where the watchdog sets `immediate_exit`.
+    pub(super) fn immediate_exit(&self) -> *mut u8 {
+        // SAFETY: a field address within the mapped page.
+        unsafe { &raw mut (*self.shared.as_ptr()).immediate_exit }
+    }
+
+    fn synced(&self) -> &kvm_sync_regs {
+        // SAFETY: the union is only ever used as the register area.
+        unsafe { &self.shared().s.regs }
+    }
+
+    fn synced_mut(&mut self) -> &mut kvm_sync_regs {
+        // SAFETY: as `synced`.
+        unsafe { &mut self.shared_mut().s.regs }
+    }
+
+    /// The general registers at the last stop.
+    pub(crate) fn registers(&self) -> &kvm_regs {
+        &self.synced().regs
+    }
+
+    /// The general registers, to be loaded at the next run.
+    pub(crate) fn registers_mut(&mut self) -> &mut kvm_regs {
+        self.shared_mut().kvm_dirty_regs |= u64::from(KVM_SYNC_X86_REGS);
+        &mut self.synced_mut().regs
+    }
+
+    /// The special registers at the last stop.
+    pub(crate) fn special(&self) -> &kvm_sregs {
+        &self.synced().sregs
+    }
+
+    /// The special registers, to be loaded at the next run. Costs some microseconds there.
+    pub(crate) fn special_mut(&mut self) -> &mut kvm_sregs {
+        self.shared_mut().kvm_dirty_regs |= u64::from(KVM_SYNC_X86_SREGS);
+        &mut self.synced_mut().sregs
+    }
+
+    /// The special registers of the vCPU as it is, by ioctl.
+    pub(crate) fn fetch_special(&self) -> Result<kvm_sregs, EngineError> {
+        self.fd.get_sregs().map_err(|error| EngineError::ioctl("KVM_GET_SREGS", error))
+    }
+
+    /// Loads model-specific registers.
+    pub(crate) fn set_msrs(&self, entries: &[kvm_msr_entry]) -> Result<(), EngineError> {
+        let internal = |_| EngineError::Internal("too many MSRs");
+        let msrs = Msrs::from_entries(entries).map_err(internal)?;
+        match self.fd.set_msrs(&msrs) {
+            Ok(done) if done == entries.len() => Ok(()),
+            Ok(_) => Err(EngineError::Missing { name: "the SYSCALL registers (MSR)" }),
+            Err(error) => Err(EngineError::ioctl("KVM_SET_MSRS", error)),
+        }
+    }
+
+    /// Frequency of the guest's time stamp counter in kHz, if it is stable.
+    pub(crate) fn clock_khz(&self) -> Option<u32> {
+        self.fd.get_tsc_khz().ok().filter(|khz| *khz > 0)
+    }
+
+    pub(super) fn descriptor(&self) -> RawFd {
+        self.fd.as_raw_fd()
+    }
+
+    /// How often `KVM_RUN` was called.
+    pub(crate) fn runs(&self) -> u64 {
+        self.runs
+    }
+
+    /// Clears a leftover `immediate_exit`.
+    pub(super) fn clear_immediate_exit(&mut self) {
+        // SAFETY: a byte in the mapped page; volatile, for the watchdog's thread writes it too.
+        unsafe { self.immediate_exit().write_volatile(0) };
+    }
+
+    /// Runs the guest until it stops.
+    ///
+    /// # Errors
+    /// [`EngineError::System`] if `KVM_RUN` fails other than by a signal.
+    pub(crate) fn run(&mut self) -> Result<Stop, EngineError> {
+        self.runs += 1;
+        count_ioctl();
+        // `VcpuFd::run` would decode into borrowed slices that we do not need.
+        // SAFETY: KVM_RUN has no argument; all memory it touches is registered with the machine
+        // and owned, exclusively borrowed, by the caller.
+        let result = unsafe { libc::ioctl(self.fd.as_raw_fd(), KVM_RUN, 0) };
+        if result < 0 {
+            let error = EngineError::last_os("KVM_RUN");
+            let EngineError::System { source, .. } = &error else { return Err(error) };
+            return match source.raw_os_error() {
+                Some(libc::EINTR | libc::EAGAIN) => Ok(Stop::Interrupted),
+                // The ring was full on entry already (KVM API, 8.29).
+                _ => Err(error),
+            };
+        }
+        Ok(self.stop())
+    }
+
+    fn stop(&mut self) -> Stop {
+        let shared = self.shared();
+        match shared.exit_reason {
+            KVM_EXIT_IO => {
+                // SAFETY: the exit reason says that `io` is the valid member.
+                let io = unsafe { shared.__bindgen_anon_1.io };
+                let offset = crate::units::to_usize(io.data_offset);
+                // SAFETY: the kernel put `size` (at most 4) bytes at this offset of the area
+                // that it sized, page-aligned behind the structure.
+                let data = unsafe { self.shared.as_ptr().cast::<u8>().add(offset) };
+                if u32::from(io.direction) == KVM_EXIT_IO_IN {
+                    // SAFETY: as above; `count` elements of `size` bytes.
+                    unsafe { data.write_bytes(0, usize::from(io.size) * io.count as usize) };
+                    return Stop::In;
+                }
+                let mut value = [0; 4];
+                let size = usize::from(io.size).min(4);
+                // SAFETY: as above.
+                unsafe { std::ptr::copy_nonoverlapping(data, value.as_mut_ptr(), size) };
+                Stop::Out { port: io.port, value: u32::from_le_bytes(value) }
+            }
+            KVM_EXIT_DIRTY_RING_FULL => Stop::RingFull,
+            KVM_EXIT_SHUTDOWN | KVM_EXIT_HLT => Stop::Shutdown,
+            KVM_EXIT_MMIO => {
+                // SAFETY: the exit reason says that `mmio` is the valid member.
+                let mmio = unsafe { shared.__bindgen_anon_1.mmio };
+                Stop::NoMemory { physical: mmio.phys_addr }
+            }
+            other => Stop::Other(other),
+        }
+    }
+}
+
+/// `KVM_SET_DEVICE_ATTR`, `_IOW(KVMIO, 0xe1, struct kvm_device_attr)` of linux/kvm.h;
+/// kvm-ioctls has it for vCPUs of other architectures only.
+const KVM_SET_DEVICE_ATTR: libc::c_ulong = 0x4018_aee1;
+
+/// `KVM_RUN`, `_IO(KVMIO, 0x80)` of linux/kvm.h.
+const KVM_RUN: libc::c_ulong = 0xae80;

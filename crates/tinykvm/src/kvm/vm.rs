@@ -1,0 +1,129 @@
+//! One virtual machine and its memory slots.
+
+use std::os::fd::AsRawFd;
+
+use kvm_bindings::{
+    KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY, kvm_enable_cap, kvm_userspace_memory_region,
+};
+use kvm_ioctls::VmFd;
+
+use super::{Device, DirtyRing, Vcpu, dirty_ring};
+use crate::EngineError;
+use crate::mem::Mapping;
+
+/// How KVM treats a memory slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SlotKind {
+    /// Plain memory.
+    Plain,
+    /// First writes to each page are logged in the dirty ring.
+    Logged,
+    /// The guest cannot write it.
+    ReadOnly,
+}
+
+/// A virtual machine. Memory slots are only ever added; dropping the machine ends them all.
+#[derive(Debug)]
+pub(crate) struct Vm {
+    fd: VmFd,
+    ring_entries: u32,
+}
+
+impl Vm {
+    /// Creates a machine; with a dirty ring if `ring_entries` is not 0.
+    pub(crate) fn new(device: &Device, ring_entries: u32) -> Result<Self, EngineError> {
+        let fd = device
+            .kvm()
+            .create_vm()
+            .map_err(|error| EngineError::ioctl("KVM_CREATE_VM", error))?;
+        let mut vm = Self { fd, ring_entries: 0 };
+        if ring_entries > 0 {
+            vm.enable_ring(device, ring_entries)?;
+        }
+        Ok(vm)
+    }
+
+    /// Enables the ring, with more entries if this processor needs a larger one (Intel's page
+    /// modification log reserves 512).
+    fn enable_ring(&mut self, device: &Device, wanted: u32) -> Result<(), EngineError> {
+        let cap = dirty_ring::capability(device.kvm())
+            .ok_or(EngineError::Missing { name: "KVM_CAP_DIRTY_LOG_RING" })?;
+        let mut entries = wanted;
+        loop {
+            let size = u64::from(entries) * dirty_ring::ENTRY_SIZE;
+            let request = kvm_enable_cap { cap, args: [size, 0, 0, 0], ..Default::default() };
+            match self.fd.enable_cap(&request) {
+                Ok(()) => break,
+                Err(error) if error.errno() == libc::EINVAL && entries < 4 * wanted => entries *= 2,
+                Err(error) => {
+                    return Err(EngineError::ioctl("KVM_ENABLE_CAP(DIRTY_LOG_RING)", error));
+                }
+            }
+        }
+        self.ring_entries = entries;
+        Ok(())
+    }
+
+    /// Gives the guest `memory` at a guest-physical address.
+    ///
+    /// The caller keeps `memory` alive for as long as this machine runs.
+    pub(crate) fn add_memory(
+        &self,
+        slot: u32,
+        guest: u64,
+        memory: &Mapping,
+        kind: SlotKind,
+    ) -> Result<(), EngineError> {
+        let flags = match kind {
+            SlotKind::Plain => 0,
+            SlotKind::Logged => KVM_MEM_LOG_DIRTY_PAGES,
+            SlotKind::ReadOnly => KVM_MEM_READONLY,
+        };
+        self.set_slot(slot, guest, memory.length() as u64, memory, flags)
+    }
+
+    /// Makes KVM forget every translation that it cached, by adding and deleting a slot: the one
+    /// way that takes back access under both flavours.
+    pub(crate) fn flush(&self, slot: u32, guest: u64, scratch: &Mapping) -> Result<(), EngineError> {
+        self.set_slot(slot, guest, scratch.length() as u64, scratch, 0)?;
+        self.set_slot(slot, guest, 0, scratch, 0)
+    }
+
+    fn set_slot(
+        &self,
+        slot: u32,
+        guest_phys_addr: u64,
+        memory_size: u64,
+        memory: &Mapping,
+        flags: u32,
+    ) -> Result<(), EngineError> {
+        let region = kvm_userspace_memory_region {
+            slot,
+            flags,
+            guest_phys_addr,
+            memory_size,
+            userspace_addr: memory.host_address(),
+        };
+        // SAFETY: the range is a live mapping of ours of that length, and each owner of a `Vm`
+        // keeps its mappings until the machine is gone (fields drop in order).
+        unsafe { self.fd.set_user_memory_region(region) }
+            .map_err(|error| EngineError::ioctl("KVM_SET_USER_MEMORY_REGION", error))
+    }
+
+    /// Creates the machine's vCPU.
+    pub(crate) fn vcpu(&self, device: &Device) -> Result<Vcpu, EngineError> {
+        let fd = self
+            .fd
+            .create_vcpu(0)
+            .map_err(|error| EngineError::ioctl("KVM_CREATE_VCPU", error))?;
+        Vcpu::new(fd, device)
+    }
+
+    /// The dirty ring of `vcpu`, or `None` if the machine has none.
+    pub(crate) fn ring(&self, vcpu: &Vcpu) -> Result<Option<DirtyRing>, EngineError> {
+        if self.ring_entries == 0 {
+            return Ok(None);
+        }
+        DirtyRing::map(vcpu.descriptor(), self.fd.as_raw_fd(), self.ring_entries).map(Some)
+    }
+}

@@ -1,0 +1,257 @@
+//! Time limits without a system call per request.
+//!
+//! Each vCPU has a [`Timer`]: an atomic word with its deadline, which the thread that runs the
+//! vCPU sets and clears with plain stores. One watchdog thread sleeps until the earliest deadline
+//! it can see, but never longer than the shortest limit in use, so a deadline that is set while
+//! it sleeps is never missed. At a deadline it sets the vCPU's `immediate_exit` and sends the
+//! thread a signal whose handler does nothing: `KVM_RUN` returns EINTR.
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::Vcpu;
+use super::time::monotonic_now;
+use crate::EngineError;
+use crate::units::nanoseconds;
+
+/// The watchdog is about to interrupt the vCPU.
+const KICKING: u64 = 1;
+/// The vCPU was interrupted.
+const KICKED: u64 = 2;
+const FLAGS: u64 = 3;
+/// Offset from SIGRTMIN of the signal that interrupts a vCPU. glibc keeps the first two.
+const SIGNAL_OFFSET: i32 = 7;
+
+thread_local! {
+    static THREAD: Cell<i32> = const { Cell::new(0) };
+}
+
+/// This thread's kernel id, read once per thread.
+fn thread_id() -> i32 {
+    if THREAD.get() == 0 {
+        // SAFETY: gettid has no arguments and cannot fail.
+        THREAD.set(unsafe { libc::gettid() });
+    }
+    THREAD.get()
+}
+
+fn signal() -> i32 {
+    libc::SIGRTMIN() + SIGNAL_OFFSET
+}
+
+/// The deadline of one vCPU.
+#[derive(Debug)]
+pub(crate) struct Timer {
+    /// 0, or the deadline in nanoseconds of the monotonic clock with the two flag bits below.
+    state: AtomicU64,
+    thread: AtomicI32,
+    /// Shortest limit this timer was ever armed with, nanoseconds.
+    shortest: AtomicU64,
+    /// `kvm_run.immediate_exit` of the vCPU; 0 once that is gone.
+    immediate_exit: Mutex<usize>,
+    watchdog: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    timers: Mutex<Vec<Arc<Timer>>>,
+    changed: Condvar,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Timer {
+    /// Sets the deadline to `budget` from now, for runs on this thread.
+    pub(crate) fn arm(&self, budget: Duration) {
+        let budget = nanoseconds(budget).max(1000);
+        self.thread.store(thread_id(), Ordering::Relaxed);
+        let deadline = monotonic_now().saturating_add(budget) | FLAGS;
+        self.state.store(deadline ^ FLAGS, Ordering::Release);
+        if budget < self.shortest.load(Ordering::Relaxed) {
+            self.shortest.store(budget, Ordering::Relaxed);
+            // The watchdog may sleep past this deadline: let it look again.
+            drop(lock(&self.watchdog.timers));
+            self.watchdog.changed.notify_one();
+        }
+    }
+
+    /// Takes the deadline back. True if it had passed. Afterwards no signal is on its way.
+    pub(crate) fn disarm(&self, vcpu: &mut Vcpu) -> bool {
+        loop {
+            let state = self.state.load(Ordering::Acquire);
+            match state & FLAGS {
+                _ if state == 0 => return false,
+                0 => {
+                    let taken = self.state.compare_exchange(
+                        state,
+                        0,
+                        Ordering::AcqRel,
+                        Ordering::Relaxed,
+                    );
+                    if taken.is_ok() {
+                        return false;
+                    }
+                }
+                KICKED => {
+                    self.state.store(0, Ordering::Relaxed);
+                    vcpu.clear_immediate_exit();
+                    return true;
+                }
+                _ => std::hint::spin_loop(),
+            }
+        }
+    }
+
+    /// True if the deadline has passed and the vCPU was interrupted for it.
+    pub(crate) fn fired(&self) -> bool {
+        self.state.load(Ordering::Acquire) & FLAGS != 0
+    }
+
+    /// Interrupts the vCPU if its deadline has passed. Returns the deadline if it is to come.
+    fn check(&self, now: u64) -> Option<u64> {
+        let state = self.state.load(Ordering::Acquire);
+        if state == 0 || state & FLAGS != 0 {
+            return None;
+        }
+        if state > now {
+            return Some(state);
+        }
+        let kicking = state | KICKING;
+        if self
+            .state
+            .compare_exchange(state, kicking, Ordering::AcqRel, Ordering::Relaxed)
+            .is_ok()
+        {
+            let address = *lock(&self.immediate_exit);
+            if address != 0 {
+                // SAFETY: the vCPU's page is mapped until `Registration::drop`, which clears the
+                // address under the lock; the byte is volatile shared state by the KVM API.
+                unsafe { (address as *mut u8).write_volatile(1) };
+            }
+            // SAFETY: signals a thread of this process; if it is gone the call fails harmlessly.
+            // It cannot be gone while its call lasts: `disarm` waits for KICKED.
+            unsafe {
+                libc::syscall(
+                    libc::SYS_tgkill,
+                    libc::getpid(),
+                    self.thread.load(Ordering::Relaxed),
+                    signal(),
+                );
+            }
+            self.state.store(state | KICKED, Ordering::Release);
+        }
+        None
+    }
+}
+
+/// Keeps a timer known to the watchdog. Must be dropped before its vCPU.
+#[derive(Debug)]
+pub(crate) struct Registration(Arc<Timer>);
+
+impl std::ops::Deref for Registration {
+    type Target = Timer;
+    fn deref(&self) -> &Timer {
+        &self.0
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        *lock(&self.0.immediate_exit) = 0;
+        lock(&self.0.watchdog.timers).retain(|timer| !Arc::ptr_eq(timer, &self.0));
+    }
+}
+
+/// The watchdog of this process.
+#[derive(Debug)]
+pub(crate) struct Watchdog {
+    shared: Arc<Shared>,
+}
+
+impl Watchdog {
+    /// Installs the signal's handler and starts the thread.
+    pub(crate) fn start() -> Result<Self, EngineError> {
+        install_handler()?;
+        let shared = Arc::new(Shared::default());
+        let watched = Arc::clone(&shared);
+        std::thread::Builder::new()
+            .name("tinykvm-watchdog".into())
+            .spawn(move || watch(&watched))
+            .map_err(|source| EngineError::System { operation: "start of a thread", source })?;
+        Ok(Self { shared })
+    }
+
+    /// A timer for `vcpu`.
+    pub(crate) fn register(&self, vcpu: &Vcpu) -> Registration {
+        let timer = Arc::new(Timer {
+            state: AtomicU64::new(0),
+            thread: AtomicI32::new(0),
+            shortest: AtomicU64::new(u64::MAX),
+            immediate_exit: Mutex::new(vcpu.immediate_exit() as usize),
+            watchdog: Arc::clone(&self.shared),
+        });
+        lock(&self.shared.timers).push(Arc::clone(&timer));
+        Registration(timer)
+    }
+}
+
+/// The watchdog's life: it ends with the process.
+fn watch(shared: &Shared) {
+    let mut timers = lock(&shared.timers);
+    loop {
+        let now = monotonic_now();
+        let mut wake = u64::MAX;
+        for timer in timers.iter() {
+            if let Some(deadline) = timer.check(now) {
+                wake = wake.min(deadline);
+            }
+            wake = wake.min(now.saturating_add(timer.shortest.load(Ordering::Relaxed)));
+        }
+        let pause = Duration::from_nanos(wake.saturating_sub(monotonic_now()).max(1000));
+        timers = if wake == u64::MAX {
+            shared.changed.wait(timers).unwrap_or_else(PoisonError::into_inner)
+        } else {
+            let (guard, _) = shared
+                .changed
+                .wait_timeout(timers, pause)
+                .unwrap_or_else(PoisonError::into_inner);
+            guard
+        };
+    }
+}
+
+extern "C" fn do_nothing(_: libc::c_int) {}
+
+/// The handler only has to exist, without SA_RESTART: a system call that it interrupts returns.
+fn install_handler() -> Result<(), EngineError> {
+    let handler: extern "C" fn(libc::c_int) = do_nothing;
+    // SAFETY: all-zero is a valid `sigaction`; the handler is async-signal-safe (it is empty).
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = handler as libc::sighandler_t;
+        if libc::sigaction(signal(), &raw const action, std::ptr::null_mut()) < 0 {
+            return Err(EngineError::last_os("sigaction"));
+        }
+    }
+    Ok(())
+}
+
+/// Runs `work` with the vCPU signal blocked on this thread: a VM's first `KVM_RUN` makes the
+/// kernel start a helper thread, which fails for good if a signal interrupts it.
+pub(crate) fn with_signal_blocked<T>(work: impl FnOnce() -> T) -> T {
+    // SAFETY: both sets are initialised before use; only this thread's mask changes.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        let mut before: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        libc::sigaddset(&raw mut set, signal());
+        libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, &raw mut before);
+        let result = work();
+        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, std::ptr::null_mut());
+        result
+    }
+}

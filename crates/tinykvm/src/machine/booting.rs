@@ -1,0 +1,280 @@
+//! A program that initialises itself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::address_space::{Book, Editor, Frames};
+use super::core::Core;
+use super::engine::Engine;
+use super::exit::Exit;
+use super::guest_memory::GuestMemory;
+use super::template::Template;
+use super::system;
+use crate::arch::x86_64::special::USER_RFLAGS;
+use crate::arch::x86_64::stubs;
+use crate::mem::{Mapping, Memfd, Sharing};
+use crate::plan::elf::{Image, SegmentPlan};
+use crate::plan::layout::{
+    FIRST_FRAME, HOST_PAGE_RANDOM, HOST_PAGE_VCPU_RECORD, MAIN_PHYSICAL, STACK_SIZE, STACK_TOP,
+    SYSTEM_HOST_PAGE, SYSTEM_VDSO, USER_STUBS,
+};
+use crate::units::{page_down, page_up, to_usize};
+use crate::{EngineError, MapError, PAGE_SIZE, Placement, Protection, Registers};
+
+/// What a program may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of memory of the program: image, stack, heap and mappings. At least 2 MB.
+    pub memory: u64,
+    /// Bytes that each fork may change for itself.
+    pub request_memory: u64,
+    /// Memory may be writable and executable at once: for programs with a JIT compiler.
+    pub allow_write_execute: bool,
+}
+
+impl Default for Limits {
+    /// 256 MB, of which a fork may change 64 MB; no memory is both writable and executable.
+    fn default() -> Self {
+        Self { memory: 256 << 20, request_memory: 64 << 20, allow_write_execute: false }
+    }
+}
+
+/// What to boot.
+#[derive(Debug, Clone)]
+pub struct BootOptions<'a> {
+    /// The program.
+    pub image: Arc<Image>,
+    /// What it may use.
+    pub limits: Limits,
+    /// A vDSO image, which is mapped right behind the host page. At most 64 KB.
+    pub vdso: Option<&'a [u8]>,
+}
+
+/// Where a loaded program's parts are, as its start-up code must be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Loaded {
+    /// Where execution starts.
+    pub entry: u64,
+    /// Address of the program headers; 0 if they are not in memory.
+    pub phdr: u64,
+    /// Bytes of a program header.
+    pub phent: u64,
+    /// Number of program headers.
+    pub phnum: u64,
+    /// What was added to the addresses of a position-independent program; else 0.
+    pub base: u64,
+    /// First address above the stack.
+    pub stack_top: u64,
+    /// Bytes of stack.
+    pub stack_size: u64,
+    /// The page that the host writes before each call; the program may read it.
+    pub host_page: u64,
+    /// Sixteen random bytes in that page, fresh for each call.
+    pub random: u64,
+    /// The vDSO image, if there is one.
+    pub vdso: Option<u64>,
+}
+
+/// Smallest memory limit: the engine's pages, a stack, a small program.
+const SMALLEST_MEMORY: u64 = 2 << 20;
+/// Bytes below the stack pointer that code may use without moving it (System V ABI, 3.2.2).
+const RED_ZONE: u64 = 128;
+
+/// A program on its way to the wait call, alone in its VM.
+#[derive(Debug)]
+pub struct Booting {
+    pub(super) core: Core,
+    image: Arc<Image>,
+    memfd: Memfd,
+    loaded: Loaded,
+    limits: Limits,
+}
+
+impl Booting {
+    /// Loads a program into a VM of its own.
+    ///
+    /// # Errors
+    /// [`EngineError::NoMemory`] if it does not fit into its limit; else what KVM or the host's
+    /// memory refused.
+    pub fn new(engine: &'static Engine, options: &BootOptions<'_>) -> Result<Self, EngineError> {
+        let limits = options.limits;
+        let small = |what, needed| EngineError::NoMemory { what, needed, limit: limits.memory };
+        if limits.memory < SMALLEST_MEMORY {
+            return Err(small("any program", SMALLEST_MEMORY));
+        }
+        let length = page_up(limits.memory) + FIRST_FRAME;
+        let memfd = Memfd::new(length)?;
+        let mut main = Mapping::of_file(&memfd, Sharing::Shared)?;
+        system::write(&mut main, options.vdso)?;
+        let mut frames = Frames::new(FIRST_FRAME / PAGE_SIZE, length / PAGE_SIZE);
+        let root = {
+            // The tables are built before the VM exists, on the same memory.
+            let host_page = Mapping::anonymous(to_usize(PAGE_SIZE))?;
+            let mut memory = GuestMemory { main, host_page, tracker: None, root: 0 };
+            let mut editor = Editor::with_root(&mut memory, &mut frames)?;
+            system::map(&mut editor, options.vdso.map_or(0, |image| image.len() as u64))?;
+            let root = editor.root();
+            main = memory.main;
+            root
+        };
+        let book = Book::new(frames, limits.allow_write_execute);
+        let mut core = Core::new(engine, main, root, book, 0)?;
+        core.start_vcpu(None, SYSTEM_HOST_PAGE + HOST_PAGE_VCPU_RECORD)?;
+        let image = Arc::clone(&options.image);
+        let stack_size = STACK_SIZE.min(page_down(limits.memory / 4));
+        load(&mut core, &image, stack_size).map_err(|error| match error {
+            MapError::NoMemory { length } => small("the program", image.end().max(length)),
+            _ => EngineError::Internal("the image cannot be mapped"),
+        })?;
+        let (phdr, phnum) = image.program_headers();
+        let loaded = Loaded {
+            entry: image.entry(),
+            phdr,
+            phent: 56,
+            phnum,
+            base: image.bias(),
+            stack_top: STACK_TOP,
+            stack_size,
+            host_page: SYSTEM_HOST_PAGE,
+            random: SYSTEM_HOST_PAGE + HOST_PAGE_RANDOM,
+            vdso: options.vdso.map(|_| SYSTEM_VDSO),
+        };
+        let mut booting = Self { core, image, memfd, loaded, limits };
+        booting.refresh_host_page()?;
+        Ok(booting)
+    }
+
+    fn refresh_host_page(&mut self) -> Result<(), EngineError> {
+        let mut random = [0; 32];
+        getrandom::fill(&mut random).map_err(|error| EngineError::System {
+            operation: "getrandom",
+            source: std::io::Error::other(error),
+        })?;
+        self.core.clock.refresh();
+        self.core.clock.publish(&mut self.core.space.memory.host_page, &random);
+        Ok(())
+    }
+
+    /// Where the program's parts are.
+    #[must_use]
+    pub fn loaded(&self) -> &Loaded {
+        &self.loaded
+    }
+
+    /// The program's file.
+    #[must_use]
+    pub fn image(&self) -> &Image {
+        &self.image
+    }
+
+    /// Sets the registers of a fresh program.
+    pub fn start(&mut self, rip: u64, rsp: u64) {
+        self.core.abandon();
+        let rflags = USER_RFLAGS;
+        *self.core.vcpu.registers_mut() = Registers { rip, rsp, rflags, ..Registers::default() };
+    }
+
+    /// Runs until the program asks for something, at most for `budget` of wall time.
+    ///
+    /// # Errors
+    /// [`EngineError`] if KVM fails.
+    pub fn run(&mut self, budget: Duration) -> Result<Exit, EngineError> {
+        self.core.timer.arm(budget);
+        let result = self.core.run();
+        let fired = self.core.timer.disarm(&mut self.core.vcpu);
+        match result {
+            Ok(exit @ (Exit::Syscall | Exit::Hypercall { .. })) if !fired => Ok(exit),
+            Ok(_) if fired => Ok(Exit::Deadline),
+            other => other,
+        }
+    }
+
+    /// Ends the initialisation: the state now, behind the wait call, is what every fork starts
+    /// from.
+    ///
+    /// # Errors
+    /// [`EngineError`] if KVM or the host's memory refuses.
+    pub fn freeze(mut self) -> Result<Template, EngineError> {
+        let registers = *self.core.vcpu.registers();
+        let special = *self.core.vcpu.special();
+        self.core.run_stub(stubs::user().save)?;
+        let full = |_| EngineError::Internal("no room to map the reserve");
+        let book = {
+            let space = &mut self.core.space;
+            system::map_vector_image(&mut space.editor(), Protection::READ)?;
+            space.map_reserve().map_err(full)?;
+            space.book.clone()
+        };
+        let constants = [registers.rax, registers.rdx, registers.rip];
+        for (place, value) in stubs::user().constants.into_iter().zip(constants) {
+            let physical = MAIN_PHYSICAL + USER_STUBS + place;
+            if let Some(bytes) = self.core.space.memory.physical_mut(physical, 8) {
+                bytes.copy_from_slice(&value.to_le_bytes());
+            }
+        }
+        let call_stack = self.clear_below_stack(registers.rsp)?;
+        let Self { core, image, memfd, limits, .. } = self;
+        let (engine, root) = (core.engine, core.space.memory.root);
+        drop(core);
+        memfd.seal()?;
+        let view = Mapping::of_file(&memfd, Sharing::ReadOnly)?;
+        let request_pages = limits.request_memory.div_ceil(PAGE_SIZE);
+        Ok(Template {
+            engine,
+            image,
+            memfd,
+            view,
+            root,
+            book,
+            registers,
+            special,
+            call_stack,
+            request_pages,
+        })
+    }
+
+    /// Zeroes what earlier calls left below the stack pointer and returns where the stacks of
+    /// called functions may start.
+    fn clear_below_stack(&mut self, rsp: u64) -> Result<u64, EngineError> {
+        let bottom = STACK_TOP - self.loaded.stack_size;
+        if !(bottom..=STACK_TOP).contains(&rsp) {
+            // The program moved to a stack of its own: calls get the whole original one.
+            return Ok(STACK_TOP);
+        }
+        let top = rsp.saturating_sub(RED_ZONE).max(bottom) & !15;
+        let zeros = [0; 4096];
+        let mut at = page_down(top);
+        let broken = |_| EngineError::Internal("the stack is not mapped");
+        self.core.space.memory.write(at, &zeros[..to_usize(top - at)]).map_err(broken)?;
+        while at > bottom {
+            at -= PAGE_SIZE;
+            let mut page = [0; 4096];
+            self.core.space.memory.read(at, &mut page).map_err(broken)?;
+            if page != zeros {
+                self.core.space.memory.write(at, &zeros).map_err(broken)?;
+            }
+        }
+        Ok(top)
+    }
+}
+
+/// Maps and fills the segments, the stack, and puts the heap behind the image.
+fn load(core: &mut Core, image: &Image, stack_size: u64) -> Result<(), MapError> {
+    for segment in image.segments() {
+        load_segment(core, image, segment)?;
+    }
+    core.space.book.place_heap(image.end());
+    let place = Placement::FixedFree(STACK_TOP - stack_size);
+    core.space.map(place, stack_size, Protection::READ_WRITE)?;
+    Ok(())
+}
+
+fn load_segment(core: &mut Core, image: &Image, segment: &SegmentPlan) -> Result<(), MapError> {
+    let pages = segment.pages();
+    let length = pages.end - pages.start;
+    let space = &mut core.space;
+    space.map(Placement::FixedFree(pages.start), length, Protection::READ_WRITE)?;
+    let failed = MapError::NoMemory { length };
+    space.memory.write(segment.address, image.contents(segment)).map_err(|_| failed)?;
+    space.protect(pages.start, length, segment.allow)
+}

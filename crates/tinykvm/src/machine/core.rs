@@ -1,0 +1,331 @@
+//! A VM with one vCPU: what booting programs and forks have in common.
+
+use std::sync::Arc;
+
+use tinykvm_abi::{calls, port};
+
+use super::address_space::{AddressSpace, Book};
+use super::clock::Clock;
+use super::engine::Engine;
+use super::exit::{Exception, Exit, GENERAL_PROTECTION, PAGE_FAULT};
+use super::guest_memory::GuestMemory;
+use super::probe::Flavour;
+use super::{system, template::Template};
+use crate::arch::x86_64::descriptors::{VECTORS, has_error_code};
+use crate::arch::x86_64::special::{self, IOPL, USER_RFLAGS};
+use crate::arch::x86_64::stubs::{self, OUT_LENGTH, PORT_INTERNAL};
+use crate::kvm::time::time_stamp;
+use crate::kvm::{Registration, SlotKind, Stop, Vcpu, Vm, with_signal_blocked};
+use crate::mem::Mapping;
+use crate::plan::layout::{
+    EXCEPTION_STACK, EXCEPTION_STUBS, HOST_PAGE_PHYSICAL, MAIN_PHYSICAL, SYSTEM, SYSTEM_USER_STUBS,
+};
+use crate::units::to_usize;
+use crate::{EngineError, PAGE_SIZE, Registers};
+use kvm_bindings::kvm_sregs;
+
+/// Memory slot of main memory.
+pub(super) const MAIN_SLOT: u32 = 0;
+/// Memory slot of the host page.
+pub(super) const HOST_PAGE_SLOT: u32 = 1;
+/// Memory slot that comes and goes to make KVM forget translations.
+const FLUSH_SLOT: u32 = 2;
+/// Where that slot lies: a page that no page table names.
+const FLUSH_PHYSICAL: u64 = 0x1_0000;
+/// How often a first run is tried again (ENOMEM when a helper thread of KVM was interrupted).
+const FIRST_RUN_TRIES: u32 = 3;
+
+/// What the vCPU waits in, and so how it must be resumed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Waiting {
+    /// Nothing special: the registers are where it goes on.
+    Plain,
+    /// A system call.
+    Syscall,
+}
+
+/// The VM. Fields drop in this order: first what the watchdog knows, memory last.
+#[derive(Debug)]
+pub(super) struct Core {
+    pub(super) timer: Registration,
+    pub(super) vcpu: Vcpu,
+    vm: Vm,
+    pub(super) space: AddressSpace,
+    pub(super) engine: &'static Engine,
+    /// The template, in a fork.
+    pub(super) template: Option<Arc<Template>>,
+    pub(super) clock: Clock,
+    waiting: Waiting,
+    /// A page for [`Vm::flush`], made when first needed.
+    scratch: Option<Mapping>,
+}
+
+impl Core {
+    /// Creates VM and vCPU around `memory`. `ring` = dirty-ring entries, 0 for none.
+    pub(super) fn new(
+        engine: &'static Engine,
+        main: Mapping,
+        root: u64,
+        book: Book,
+        ring: u32,
+    ) -> Result<Self, EngineError> {
+        let host_page = Mapping::anonymous(to_usize(PAGE_SIZE))?;
+        let vm = Vm::new(&engine.device, ring)?;
+        let kind = if ring > 0 { SlotKind::Logged } else { SlotKind::Plain };
+        vm.add_memory(MAIN_SLOT, MAIN_PHYSICAL, &main, kind)?;
+        vm.add_memory(HOST_PAGE_SLOT, HOST_PAGE_PHYSICAL, &host_page, SlotKind::Plain)?;
+        let vcpu = vm.vcpu(&engine.device)?;
+        let timer = engine.watchdog.register(&vcpu);
+        let memory = GuestMemory { main, host_page, tracker: None, root };
+        Ok(Self {
+            timer,
+            vcpu,
+            vm,
+            space: AddressSpace {
+                memory,
+                book,
+                changed: false,
+                stale: false,
+                tables_changed: false,
+            },
+            engine,
+            template: None,
+            clock: Clock::default(),
+            waiting: Waiting::Plain,
+            scratch: None,
+        })
+    }
+
+    /// Brings the vCPU into user mode with `special` registers (or fresh ones) and runs it once.
+    pub(super) fn start_vcpu(&mut self, special: Option<&kvm_sregs>, gs: u64) -> Result<(), EngineError> {
+        let root = self.space.memory.root;
+        let special = match special {
+            Some(special) => *special,
+            None => {
+                let fresh = self.vcpu.fetch_special()?;
+                special::user_mode(&fresh, self.engine.device.features(), root, gs)
+            }
+        };
+        *self.vcpu.special_mut() = special;
+        let entry = system::syscall_entry(self.engine.flavour());
+        self.vcpu.set_msrs(&special::syscall_registers(entry))?;
+        if let Some(tracker_ring) = self.vm.ring(&self.vcpu)? {
+            let total = self.space.memory.main.length() as u64 / PAGE_SIZE;
+            let limit = self.template.as_ref().map_or(total, |t| t.request_pages());
+            self.space.memory.tracker =
+                Some(super::dirty::Tracker::new(tracker_ring, total, limit));
+        }
+        self.first_run()
+    }
+
+    /// The first run: nothing but reading the time stamp counter, with the watchdog's signal
+    /// blocked. Tells whether guest and host share that counter.
+    fn first_run(&mut self) -> Result<(), EngineError> {
+        let before = time_stamp();
+        let first = stubs::user().first;
+        let mut result = with_signal_blocked(|| self.run_stub(first));
+        for _ in 1..FIRST_RUN_TRIES {
+            match &result {
+                Err(EngineError::System { source, .. })
+                    if source.raw_os_error() == Some(libc::ENOMEM) =>
+                {
+                    result = with_signal_blocked(|| self.run_stub(first));
+                }
+                _ => break,
+            }
+        }
+        result?;
+        let registers = self.vcpu.registers();
+        let seen = registers.rdx << 32 | registers.rax & 0xffff_ffff;
+        let shared = (before..=time_stamp()).contains(&seen);
+        self.clock = Clock::new(self.vcpu.clock_khz().filter(|_| shared));
+        Ok(())
+    }
+
+    /// Runs one of the engine's own stubs to its end.
+    pub(super) fn run_stub(&mut self, stub: u64) -> Result<(), EngineError> {
+        self.waiting = Waiting::Plain;
+        let registers = self.vcpu.registers_mut();
+        *registers = Registers::default();
+        registers.rip = SYSTEM_USER_STUBS + stub;
+        registers.rflags = USER_RFLAGS;
+        loop {
+            match self.vcpu.run()? {
+                Stop::Out { port: PORT_INTERNAL, .. } => return Ok(()),
+                Stop::Interrupted => {}
+                Stop::Other(reason) => {
+                    let rip = self.vcpu.registers().rip;
+                    return Err(EngineError::UnexpectedExit { reason, rip });
+                }
+                _ => return Err(EngineError::Internal("a stub of the engine did not end")),
+            }
+        }
+    }
+
+    /// Forgets what the vCPU was waiting in: the registers are about to be replaced.
+    pub(super) fn abandon(&mut self) {
+        self.waiting = Waiting::Plain;
+    }
+
+    /// Runs the guest until it asks for something or a limit ends it.
+    pub(super) fn run(&mut self) -> Result<Exit, EngineError> {
+        self.flush_if_stale()?;
+        if self.waiting == Waiting::Syscall
+            && let Some(exit) = self.leave_syscall()
+        {
+            return Ok(exit);
+        }
+        loop {
+            match self.vcpu.run()? {
+                Stop::Out { port, value } => {
+                    if let Some(exit) = self.interpret(port, value) {
+                        return Ok(exit);
+                    }
+                }
+                Stop::In => {}
+                Stop::Interrupted if self.timer.fired() => return Ok(Exit::Deadline),
+                Stop::Interrupted => {}
+                Stop::RingFull => {
+                    if !self.make_room()? {
+                        return Ok(Exit::MemoryLimit);
+                    }
+                }
+                Stop::Shutdown => {
+                    return Ok(Exit::Shutdown { reason: kvm_bindings::KVM_EXIT_SHUTDOWN });
+                }
+                Stop::NoMemory { .. } => {
+                    return Ok(Exit::Shutdown { reason: kvm_bindings::KVM_EXIT_MMIO });
+                }
+                Stop::Other(reason) => return Ok(Exit::Shutdown { reason }),
+            }
+        }
+    }
+
+    fn make_room(&mut self) -> Result<bool, EngineError> {
+        let memory = &mut self.space.memory;
+        match (&mut memory.tracker, &self.template) {
+            (Some(tracker), Some(template)) => tracker.make_room(&memory.main, template.memory()),
+            _ => Err(EngineError::Internal("a full dirty ring without a tracker")),
+        }
+    }
+
+    /// Makes KVM forget translations after rights were taken away.
+    pub(super) fn flush_if_stale(&mut self) -> Result<(), EngineError> {
+        if !self.space.stale {
+            return Ok(());
+        }
+        let scratch = match self.scratch.take() {
+            Some(scratch) => scratch,
+            None => Mapping::anonymous(to_usize(PAGE_SIZE))?,
+        };
+        self.vm.flush(FLUSH_SLOT, FLUSH_PHYSICAL, &scratch)?;
+        self.scratch = Some(scratch);
+        self.space.stale = false;
+        Ok(())
+    }
+
+    /// What an `out` means; `None` if the guest just goes on.
+    fn interpret(&mut self, port: u16, value: u32) -> Option<Exit> {
+        let ring = self.vcpu.special().cs.dpl;
+        let registers = self.vcpu.registers();
+        let behind = match self.engine.probe.rip_at_out {
+            true => registers.rip.wrapping_add(OUT_LENGTH),
+            false => registers.rip,
+        };
+        let exceptions = port::PORT_EXCEPTION..port::PORT_EXCEPTION + u16::from(VECTORS);
+        match port {
+            port::PORT_HYPERCALL => {
+                self.vcpu.registers_mut().rip = behind;
+                if value == calls::STOP {
+                    return Some(Exit::Returned { value: self.vcpu.registers().rdi });
+                }
+                Some(Exit::Hypercall { number: value })
+            }
+            port::PORT_SYSCALL if self.is_syscall_stub(behind - OUT_LENGTH, ring) => {
+                self.enter_syscall();
+                Some(Exit::Syscall)
+            }
+            port if exceptions.contains(&port) => {
+                let vector = u8::try_from(port - port::PORT_EXCEPTION).unwrap_or(0);
+                Some(self.exception(vector, ring))
+            }
+            // Any other port, or one of ours from elsewhere, is a write to nothing.
+            _ => None,
+        }
+    }
+
+    fn is_syscall_stub(&self, rip: u64, ring: u8) -> bool {
+        let expected = if self.engine.flavour() == Flavour::Hardware { 0 } else { 3 };
+        ring == expected && rip == system::syscall_entry(self.engine.flavour())
+    }
+
+    /// Shows the caller's registers as Linux code expects them.
+    fn enter_syscall(&mut self) {
+        let registers = self.vcpu.registers_mut();
+        registers.rip = registers.rcx;
+        registers.rflags = registers.r11 | IOPL;
+        self.waiting = Waiting::Syscall;
+    }
+
+    /// Prepares the return to the caller. An exit if there is no such address.
+    fn leave_syscall(&mut self) -> Option<Exit> {
+        self.waiting = Waiting::Plain;
+        let hardware = self.engine.flavour() == Flavour::Hardware;
+        let registers = self.vcpu.registers_mut();
+        // `sysretq` to a non-canonical address would fault in ring 0 on some processors.
+        if registers.rip >> 47 != 0 {
+            let registers = *registers;
+            return Some(Exit::Exception(Exception {
+                vector: GENERAL_PROTECTION,
+                error_code: 0,
+                address: 0,
+                registers,
+            }));
+        }
+        registers.rcx = registers.rip;
+        registers.r11 = registers.rflags;
+        if hardware {
+            registers.rip = system::syscall_entry(Flavour::Hardware) + OUT_LENGTH;
+            registers.rflags = 2;
+        } else {
+            registers.rflags |= IOPL;
+        }
+        None
+    }
+
+    /// Reads an exception's frame off the exception stack.
+    fn exception(&mut self, vector: u8, ring: u8) -> Exit {
+        let mut registers = *self.vcpu.registers();
+        let mut error_code = 0;
+        let stubs = SYSTEM + EXCEPTION_STUBS..SYSTEM + EXCEPTION_STUBS + PAGE_SIZE;
+        if ring == 0 && stubs.contains(&registers.rip) {
+            let words = 5 + u64::from(has_error_code(vector));
+            let at = registers.rsp.wrapping_sub(SYSTEM + EXCEPTION_STACK);
+            let frame = self
+                .space
+                .memory
+                .main
+                .bytes(EXCEPTION_STACK.wrapping_add(at), to_usize(words * 8))
+                .filter(|_| at < PAGE_SIZE);
+            let Some(frame) = frame else {
+                return Exit::Shutdown { reason: kvm_bindings::KVM_EXIT_SHUTDOWN };
+            };
+            let mut words = frame
+                .chunks_exact(8)
+                .map(|word| u64::from_le_bytes(word.try_into().unwrap_or_default()));
+            if has_error_code(vector) {
+                error_code = words.next().unwrap_or(0);
+            }
+            let rip = words.next().unwrap_or(0);
+            let code_segment = words.next().unwrap_or(0);
+            let rflags = words.next().unwrap_or(0);
+            let rsp = words.next().unwrap_or(0);
+            if code_segment & 3 != 3 {
+                return Exit::Shutdown { reason: kvm_bindings::KVM_EXIT_SHUTDOWN };
+            }
+            registers = Registers { rip, rflags, rsp, ..registers };
+        }
+        let address = if vector == PAGE_FAULT { self.vcpu.special().cr2 } else { 0 };
+        Exit::Exception(Exception { vector, error_code, address, registers })
+    }
+}

@@ -1,0 +1,87 @@
+//! [`Guest`] for the two stages that have a VM.
+
+use std::time::Duration;
+
+use super::booting::Booting;
+use super::core::Core;
+use super::fork::Fork;
+use crate::{BadAddress, Guest, MapError, Placement, Protection, Registers, Segment};
+
+impl Core {
+    fn segment_base(&self, segment: Segment) -> u64 {
+        match segment {
+            Segment::Fs => self.vcpu.special().fs.base,
+            Segment::Gs => self.vcpu.special().gs.base,
+        }
+    }
+
+    fn set_segment_base(&mut self, segment: Segment, base: u64) {
+        let special = self.vcpu.special_mut();
+        match segment {
+            Segment::Fs => special.fs.base = base,
+            Segment::Gs => special.gs.base = base,
+        }
+    }
+}
+
+macro_rules! guest_by_core {
+    ($stage:ty) => {
+        impl Guest for $stage {
+            fn registers(&self) -> &Registers {
+                self.core.vcpu.registers()
+            }
+            fn registers_mut(&mut self) -> &mut Registers {
+                self.core.vcpu.registers_mut()
+            }
+            fn segment_base(&self, segment: Segment) -> u64 {
+                self.core.segment_base(segment)
+            }
+            fn set_segment_base(&mut self, segment: Segment, base: u64) {
+                self.core.set_segment_base(segment, base);
+            }
+            fn read(&self, address: u64, out: &mut [u8]) -> Result<(), BadAddress> {
+                self.core.space.memory.read(address, out)
+            }
+            fn write(&mut self, address: u64, data: &[u8]) -> Result<(), BadAddress> {
+                self.core.space.memory.write(address, data)
+            }
+            fn check_readable(&self, address: u64, length: u64) -> Result<(), BadAddress> {
+                self.core.space.memory.for_each_piece(address, length, |_| ())
+            }
+            fn map(
+                &mut self,
+                place: Placement,
+                length: u64,
+                allow: Protection,
+            ) -> Result<u64, MapError> {
+                self.core.space.map(place, length, allow)
+            }
+            fn unmap(&mut self, address: u64, length: u64) -> Result<(), MapError> {
+                self.core.space.unmap(address, length)
+            }
+            fn protect(
+                &mut self,
+                address: u64,
+                length: u64,
+                allow: Protection,
+            ) -> Result<(), MapError> {
+                self.core.space.protect(address, length, allow)
+            }
+            fn discard(&mut self, address: u64, length: u64) -> Result<(), MapError> {
+                self.core.space.discard(address, length)
+            }
+            fn set_heap_end(&mut self, wanted: u64) -> u64 {
+                self.core.space.set_heap_end(wanted)
+            }
+            fn realtime(&self) -> Duration {
+                self.core.clock.realtime()
+            }
+            fn monotonic(&self) -> Duration {
+                self.core.clock.monotonic()
+            }
+        }
+    };
+}
+
+guest_by_core!(Booting);
+guest_by_core!(Fork);

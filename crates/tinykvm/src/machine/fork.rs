@@ -1,0 +1,315 @@
+//! A copy-on-write copy of a frozen program, to be called and reset.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kvm_bindings::kvm_sregs;
+use rand_chacha::ChaCha12Rng;
+use rand_chacha::rand_core::{RngCore, SeedableRng};
+
+use super::core::Core;
+use super::exit::Exit;
+use super::template::Template;
+use crate::arch::x86_64::special::USER_RFLAGS;
+use crate::arch::x86_64::stubs;
+use crate::mem::Mapping;
+use crate::plan::layout::SYSTEM_USER_STUBS;
+use crate::units::to_usize;
+use crate::{BadAddress, EngineError, PAGE_SIZE, Registers};
+
+/// What a reset did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ResetReport {
+    /// Pages that were copied back.
+    pub pages: u64,
+    /// All private pages were dropped instead, because they had become many.
+    pub dropped: bool,
+}
+
+/// Resets with a large set of pages after which the set is first learnt anew.
+const FIRST_SHRINK: u32 = 16;
+/// Sets up to this many pages are never shrunk: copying them back costs some 60 us.
+const SMALL_SET: usize = 256;
+
+/// Whether, and when, to drop all private pages and learn anew which ones requests write.
+#[derive(Debug)]
+struct Shrinking {
+    resets_left: u32,
+    interval: u32,
+    /// Size of the set when it was last dropped.
+    dropped_at: usize,
+}
+
+/// One VM that serves requests of a program. Used by one thread at a time.
+#[derive(Debug)]
+pub struct Fork {
+    pub(super) core: Core,
+    template: Arc<Template>,
+    /// What the special registers look like in user mode, as KVM reports them.
+    settled: kvm_sregs,
+    random: ChaCha12Rng,
+    fresh: [u8; 32],
+    shrinking: Shrinking,
+}
+
+impl Fork {
+    pub(super) fn new(core: Core, template: Arc<Template>) -> Self {
+        let settled = comparable(core.vcpu.special());
+        Self {
+            core,
+            template,
+            settled,
+            random: ChaCha12Rng::from_os_rng(),
+            fresh: [0; 32],
+            shrinking: Shrinking { resets_left: FIRST_SHRINK, interval: FIRST_SHRINK, dropped_at: 0 },
+        }
+    }
+
+    /// The program that this is a fork of.
+    #[must_use]
+    pub fn template(&self) -> &Arc<Template> {
+        &self.template
+    }
+
+    /// Starts a call: sets the wall-time limit to `budget` from now, for all runs up to
+    /// [`Self::end`], and gives the guest fresh clocks and randomness.
+    pub fn begin(&mut self, budget: Duration) {
+        self.core.timer.disarm(&mut self.core.vcpu);
+        self.random.fill_bytes(&mut self.fresh);
+        self.core.clock.refresh();
+        self.core.clock.publish(&mut self.core.space.memory.host_page, &self.fresh);
+        self.core.timer.arm(budget);
+    }
+
+    /// Ends a call: the time limit no longer runs. True if it had passed.
+    pub fn end(&mut self) -> bool {
+        self.core.timer.disarm(&mut self.core.vcpu)
+    }
+
+    /// Two random values for this call, of a generator that is cryptographically strong and
+    /// seeded for this fork alone. They differ from the bytes that the guest finds at
+    /// [`Loaded::random`](crate::Loaded).
+    #[must_use]
+    pub fn seed(&self) -> [u64; 2] {
+        let word = |at: usize| {
+            self.fresh[at..at + 8].try_into().map_or(0, u64::from_le_bytes)
+        };
+        [word(16), word(24)]
+    }
+
+    /// Puts user-mode segments and the like back to the frozen state if the guest, or the way it
+    /// stopped, changed them. Costs nothing if not.
+    fn restore_special(&mut self) {
+        self.core.abandon();
+        if comparable(self.core.vcpu.special()) != self.settled {
+            *self.core.vcpu.special_mut() = self.template.special;
+        }
+    }
+
+    /// Prepares the call of a guest function with frozen segments and vector state. The stack
+    /// starts in zeroed memory below the frames of the program's `main`. [`Self::push`] inputs,
+    /// then [`Self::enter`].
+    pub fn prepare_call(&mut self, function: u64) {
+        self.restore_special();
+        let rsp = self.template.call_stack;
+        let registers = self.core.vcpu.registers_mut();
+        *registers = Registers {
+            rip: SYSTEM_USER_STUBS + stubs::user().call,
+            rsp,
+            r10: function,
+            rflags: USER_RFLAGS,
+            ..Registers::default()
+        };
+    }
+
+    /// Copies `bytes` to the call stack, at an address that is a multiple of `align` (a power of
+    /// two), and returns the address.
+    ///
+    /// # Errors
+    /// [`BadAddress`] if the stack, or the fork's private memory, is used up.
+    pub fn push(&mut self, bytes: &[u8], align: u64) -> Result<u64, BadAddress> {
+        let rsp = self.core.vcpu.registers().rsp;
+        let length = bytes.len() as u64;
+        let at = rsp.checked_sub(length).ok_or(BadAddress { address: rsp, length })? & !(align - 1);
+        self.core.space.memory.write(at, bytes)?;
+        self.core.vcpu.registers_mut().rsp = at;
+        Ok(at)
+    }
+
+    /// Completes the call: the arguments go to `rdi rsi rdx rcx r8 r9`, the return address to the
+    /// stack. The next [`Self::run`] enters the function.
+    ///
+    /// # Errors
+    /// [`BadAddress`] if the stack is used up.
+    pub fn enter(&mut self, arguments: [u64; 6]) -> Result<(), BadAddress> {
+        let returned = SYSTEM_USER_STUBS + stubs::user().returned;
+        self.core.vcpu.registers_mut().rsp &= !15;
+        self.push(&returned.to_le_bytes(), 8)?;
+        let registers = self.core.vcpu.registers_mut();
+        let [rdi, rsi, third, rcx, r8, r9] = arguments;
+        *registers = Registers { rdi, rsi, r11: third, rcx, r8, r9, ..*registers };
+        Ok(())
+    }
+
+    /// Prepares to go on behind the wait call, with all registers as they were at the freeze.
+    /// Registers may not be changed before the next [`Self::run`].
+    pub fn prepare_resume(&mut self) {
+        self.restore_special();
+        let rip = SYSTEM_USER_STUBS + stubs::user().resume;
+        *self.core.vcpu.registers_mut() = Registers { rip, ..self.template.registers };
+    }
+
+    /// The registers at the freeze: the arguments of the wait call are in them.
+    #[must_use]
+    pub fn frozen_registers(&self) -> &Registers {
+        &self.template.registers
+    }
+
+    /// Runs the guest until it asks for something or a limit ends it.
+    ///
+    /// After [`Exit::Exception`], [`Exit::Deadline`], [`Exit::MemoryLimit`], [`Exit::Shutdown`]
+    /// or an error the fork may serve one last call (to answer an error); then drop it and
+    /// [fork](Template::fork) anew.
+    ///
+    /// # Errors
+    /// [`EngineError`] if KVM fails.
+    pub fn run(&mut self) -> Result<Exit, EngineError> {
+        self.core.run()
+    }
+
+    /// Puts the fork back to the frozen state: memory and address space now, registers, segments
+    /// and vector state at the next call.
+    ///
+    /// # Errors
+    /// [`EngineError`] if KVM fails; drop the fork then.
+    pub fn reset(&mut self) -> Result<ResetReport, EngineError> {
+        self.end();
+        let space = &mut self.core.space;
+        let Some(tracker) = &mut space.memory.tracker else {
+            return Err(EngineError::Internal("a fork without a dirty ring"));
+        };
+        tracker.harvest();
+        let count = tracker.pages().len();
+        let dropped = self.shrinking.is_due(count) || count > tracker.limit();
+        if dropped {
+            let length = space.memory.main.length();
+            space.memory.main.drop_private_pages(0, length);
+            tracker.forget()?;
+        } else {
+            copy_back(&mut space.memory.main, &self.template.view, tracker.pages())?;
+        }
+        tracker.settle();
+        if space.changed {
+            space.book = self.template.book.clone();
+            space.changed = false;
+        }
+        if space.tables_changed {
+            space.tables_changed = false;
+            space.stale = true;
+            self.core.flush_if_stale()?;
+        }
+        Ok(ResetReport { pages: count as u64, dropped })
+    }
+
+    /// Bytes of memory that this fork has for itself.
+    #[must_use]
+    pub fn private_bytes(&self) -> u64 {
+        let tracker = self.core.space.memory.tracker.as_ref();
+        tracker.map_or(0, |tracker| tracker.pages().len() as u64 * PAGE_SIZE)
+    }
+
+    /// True if the host failed to write guest memory because the fork's private memory was used
+    /// up (the [`BadAddress`] does not tell).
+    #[must_use]
+    pub fn memory_exceeded(&self) -> bool {
+        self.core.space.memory.tracker.as_ref().is_some_and(super::dirty::Tracker::exceeded)
+    }
+
+    /// Readable guest memory in place, as slices of contiguous memory.
+    ///
+    /// # Errors
+    /// [`BadAddress`] unless all of it is readable.
+    pub fn pieces(&self, address: u64, length: u64) -> Result<Pieces<'_>, BadAddress> {
+        let mut pieces = Vec::new();
+        self.core.space.memory.for_each_piece(address, length, |piece| pieces.push(piece))?;
+        Ok(Pieces(pieces.into_iter()))
+    }
+
+    /// How often this fork's vCPU was entered.
+    #[must_use]
+    pub fn vcpu_runs(&self) -> u64 {
+        self.core.vcpu.runs()
+    }
+}
+
+/// Guest memory in place; see [`Fork::pieces`].
+#[derive(Debug)]
+pub struct Pieces<'a>(std::vec::IntoIter<&'a [u8]>);
+
+impl<'a> Iterator for Pieces<'a> {
+    type Item = &'a [u8];
+    fn next(&mut self) -> Option<&'a [u8]> {
+        self.0.next()
+    }
+}
+
+/// Special registers without what a guest cannot see and may differ: the last fault's address.
+fn comparable(special: &kvm_sregs) -> kvm_sregs {
+    kvm_sregs { cr2: 0, ..*special }
+}
+
+fn copy_back(main: &mut Mapping, view: &Mapping, pages: &[u64]) -> Result<(), EngineError> {
+    let size = to_usize(PAGE_SIZE);
+    for page in pages {
+        let at = page * PAGE_SIZE;
+        match (main.bytes_mut(at, size), view.bytes(at, size)) {
+            (Some(to), Some(from)) => to.copy_from_slice(from),
+            _ => return Err(EngineError::Internal("a dirty page outside memory")),
+        }
+    }
+    Ok(())
+}
+
+impl Shrinking {
+    /// True if a set of `count` pages should be dropped now. A set that grows back to its size
+    /// is what requests need: the next try comes later and later.
+    fn is_due(&mut self, count: usize) -> bool {
+        if count <= SMALL_SET {
+            return false;
+        }
+        self.resets_left = self.resets_left.saturating_sub(1);
+        if self.resets_left > 0 {
+            return false;
+        }
+        let grew_back = self.dropped_at > 0 && count >= self.dropped_at / 2;
+        self.interval = if grew_back { self.interval.saturating_mul(4) } else { FIRST_SHRINK };
+        self.resets_left = self.interval;
+        self.dropped_at = count;
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fresh() -> Shrinking {
+        Shrinking { resets_left: FIRST_SHRINK, interval: FIRST_SHRINK, dropped_at: 0 }
+    }
+
+    #[test]
+    fn small_sets_are_kept_for_ever() {
+        let mut shrinking = fresh();
+        assert!((0..10_000).all(|_| !shrinking.is_due(SMALL_SET)));
+    }
+
+    #[test]
+    fn a_large_set_is_dropped_soon_and_then_rarely_if_it_is_needed() {
+        let mut shrinking = fresh();
+        let drops = (0..10_000).filter(|_| shrinking.is_due(1000)).count();
+        assert!((3..8).contains(&drops), "{drops}");
+        let mut shrinking = fresh();
+        let first = (0..100).position(|_| shrinking.is_due(5000)).unwrap();
+        assert!(first < 20);
+    }
+}

@@ -1,0 +1,122 @@
+//! The memory of one VM by guest-physical and guest-virtual address.
+
+use super::dirty::Tracker;
+use crate::mem::Mapping;
+use crate::plan::layout::{HOST_PAGE_PHYSICAL, MAIN_PHYSICAL};
+use crate::plan::page_table::{TableMemory, Translation, translate};
+use crate::units::{page_down, to_usize};
+use crate::{BadAddress, PAGE_SIZE};
+
+/// Main memory and the host page of one VM.
+#[derive(Debug)]
+pub(super) struct GuestMemory {
+    /// Main memory: guest-physical [`MAIN_PHYSICAL`] is offset 0.
+    pub(super) main: Mapping,
+    /// The page that the host writes before every call; not part of what a reset restores.
+    pub(super) host_page: Mapping,
+    /// In a fork: which pages of main memory differ from the template, or may.
+    pub(super) tracker: Option<Tracker>,
+    /// Guest-physical address of the top page table.
+    pub(super) root: u64,
+}
+
+/// Offset in main memory of a guest-physical address.
+fn offset(physical: u64) -> Option<u64> {
+    physical.checked_sub(MAIN_PHYSICAL)
+}
+
+impl GuestMemory {
+    /// The bytes at a guest-physical range.
+    pub(super) fn physical(&self, physical: u64, length: usize) -> Option<&[u8]> {
+        if page_down(physical) == HOST_PAGE_PHYSICAL {
+            return self.host_page.bytes(physical - HOST_PAGE_PHYSICAL, length);
+        }
+        self.main.bytes(offset(physical)?, length)
+    }
+
+    /// The bytes at a range within one page of main memory, to be written: the page counts as
+    /// dirty from now on. `None` outside main memory or when the fork's private memory is used up.
+    pub(super) fn physical_mut(&mut self, physical: u64, length: usize) -> Option<&mut [u8]> {
+        let offset = offset(physical)?;
+        if let Some(tracker) = &mut self.tracker
+            && !tracker.host_writes(offset / PAGE_SIZE)
+        {
+            return None;
+        }
+        self.main.bytes_mut(offset, length)
+    }
+
+    fn walk(&self, address: u64) -> Option<Translation> {
+        translate(&Loads(self), self.root, address).filter(|found| found.user)
+    }
+
+    /// Calls `piece` with each physically contiguous part of a user-readable virtual range.
+    pub(super) fn for_each_piece<'a>(
+        &'a self,
+        address: u64,
+        length: u64,
+        mut piece: impl FnMut(&'a [u8]),
+    ) -> Result<(), BadAddress> {
+        let bad = BadAddress { address, length };
+        let end = address.checked_add(length).ok_or(bad)?;
+        let mut at = address;
+        let mut run: Option<(u64, u64)> = None; // physical start, length
+        while at < end {
+            let size = (page_down(at) + PAGE_SIZE).min(end) - at;
+            let physical = self.walk(at).ok_or(bad)?.physical;
+            run = match run {
+                Some((start, length)) if start + length == physical => Some((start, length + size)),
+                other => {
+                    if let Some((start, length)) = other {
+                        piece(self.physical(start, to_usize(length)).ok_or(bad)?);
+                    }
+                    Some((physical, size))
+                }
+            };
+            at += size;
+        }
+        if let Some((start, length)) = run {
+            piece(self.physical(start, to_usize(length)).ok_or(bad)?);
+        }
+        Ok(())
+    }
+
+    /// Copies a user-readable range out.
+    pub(super) fn read(&self, address: u64, out: &mut [u8]) -> Result<(), BadAddress> {
+        let mut done = 0;
+        self.for_each_piece(address, out.len() as u64, |piece| {
+            out[done..done + piece.len()].copy_from_slice(piece);
+            done += piece.len();
+        })
+    }
+
+    /// Copies `data` into a user-writable range.
+    pub(super) fn write(&mut self, address: u64, data: &[u8]) -> Result<(), BadAddress> {
+        let bad = BadAddress { address, length: data.len() as u64 };
+        let end = address.checked_add(data.len() as u64).ok_or(bad)?;
+        let mut at = address;
+        let mut rest = data;
+        while at < end {
+            let size = to_usize((page_down(at) + PAGE_SIZE).min(end) - at);
+            let found = self.walk(at).filter(|found| found.writable).ok_or(bad)?;
+            let (now, later) = rest.split_at(size);
+            self.physical_mut(found.physical, size).ok_or(bad)?.copy_from_slice(now);
+            rest = later;
+            at += size as u64;
+        }
+        Ok(())
+    }
+}
+
+/// Page-table reads on shared guest memory; never writes.
+pub(super) struct Loads<'a>(pub(super) &'a GuestMemory);
+
+impl TableMemory for Loads<'_> {
+    fn load(&self, physical: u64) -> u64 {
+        offset(physical).map_or(0, |offset| self.0.main.load(offset))
+    }
+    fn store(&mut self, _: u64, _: u64) {}
+    fn allocate(&mut self) -> Option<u64> {
+        None
+    }
+}

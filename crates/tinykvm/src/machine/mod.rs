@@ -1,0 +1,28 @@
+//! Programs in their three stages: [`Booting`], [`Template`], [`Fork`].
+//!
+//! A program boots in a VM of its own on shared memory. [`Booting::freeze`] ends that VM and
+//! seals the memory. Each [`Fork`] is a VM with a private copy-on-write view of it; a fork is
+//! called, and [`Fork::reset`] copies back the pages that the dirty ring named.
+
+mod address_space;
+mod backtrace;
+mod booting;
+mod clock;
+mod core;
+mod delegate;
+mod dirty;
+mod engine;
+mod exit;
+mod fork;
+mod guest_memory;
+mod probe;
+mod system;
+mod template;
+
+pub use backtrace::backtrace;
+pub use booting::{BootOptions, Booting, Limits, Loaded};
+pub use engine::Engine;
+pub use exit::{Exception, Exit};
+pub use fork::{Fork, Pieces, ResetReport};
+pub use probe::Flavour;
+pub use template::Template;

@@ -1,0 +1,93 @@
+//! Which flavour of KVM this is: measured once on a tiny guest, not guessed from names.
+
+use std::fmt;
+
+use tinykvm_abi::port;
+
+use super::address_space::{Editor, Frames};
+use super::core::{HOST_PAGE_SLOT, MAIN_SLOT};
+use super::guest_memory::GuestMemory;
+use super::system;
+use crate::arch::x86_64::special::{self, USER_RFLAGS};
+use crate::kvm::{Device, SlotKind, Stop, Vm, with_signal_blocked};
+use crate::mem::Mapping;
+use crate::plan::layout::{
+    FIRST_FRAME, HOST_PAGE_PHYSICAL, MAIN_PHYSICAL, USER_START,
+};
+use crate::plan::page_table::{self, Access};
+use crate::units::to_usize;
+use crate::{EngineError, PAGE_SIZE, Protection};
+
+/// How KVM runs guests, which decides how system calls reach the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flavour {
+    /// SVM or VMX: `syscall` enters ring 0 inside the guest, and `sysretq` leaves it.
+    Hardware,
+    /// PVM, a KVM in software: `syscall` stays in ring 3, and the host returns to the caller.
+    Pvm,
+}
+
+impl fmt::Display for Flavour {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Hardware => "hardware virtualisation",
+            Self::Pvm => "PVM (software)",
+        })
+    }
+}
+
+/// What the probe found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Probe {
+    pub(crate) flavour: Flavour,
+    /// At an `out` exit RIP is still at the `out`; else it is behind it.
+    pub(crate) rip_at_out: bool,
+}
+
+/// Pages of the probe's guest: the engine's own, a page of code, page tables.
+const PAGES: u64 = 64;
+
+/// Runs `syscall` in a guest whose entry is on a user page, and looks where that ends up.
+pub(crate) fn probe(device: &Device) -> Result<Probe, EngineError> {
+    let mut frames = Frames::new(FIRST_FRAME / PAGE_SIZE, FIRST_FRAME / PAGE_SIZE + PAGES);
+    let mut memory = GuestMemory {
+        main: Mapping::anonymous(to_usize(FIRST_FRAME + PAGES * PAGE_SIZE))?,
+        host_page: Mapping::anonymous(to_usize(PAGE_SIZE))?,
+        tracker: None,
+        root: 0,
+    };
+    let full = EngineError::Internal("no room for the probe");
+    system::write(&mut memory.main, None)?;
+    let code = MAIN_PHYSICAL + frames.take(1).ok_or(full)? * PAGE_SIZE;
+    let mut editor = Editor::with_root(&mut memory, &mut frames)?;
+    system::map(&mut editor, 0)?;
+    let root = editor.root();
+    let access = Access::User(Protection::READ_EXECUTE);
+    page_table::map(&mut editor, root, USER_START, code, access)
+        .ok_or(EngineError::Internal("no room for the probe"))?;
+    if let Some(place) = memory.physical_mut(code, 2) {
+        place.copy_from_slice(&[0x0f, 0x05]); // syscall
+    }
+    let vm = Vm::new(device, 0)?;
+    vm.add_memory(MAIN_SLOT, MAIN_PHYSICAL, &memory.main, SlotKind::Plain)?;
+    vm.add_memory(HOST_PAGE_SLOT, HOST_PAGE_PHYSICAL, &memory.host_page, SlotKind::Plain)?;
+    let mut vcpu = vm.vcpu(device)?;
+    // On hardware ring 0 is about to fetch from a user page, which SMEP would refuse.
+    let features = device.features().without_smep();
+    *vcpu.special_mut() = special::user_mode(&vcpu.fetch_special()?, features, root, 0);
+    let entry = system::syscall_entry(Flavour::Pvm);
+    vcpu.set_msrs(&special::syscall_registers(entry))?;
+    let registers = vcpu.registers_mut();
+    registers.rip = USER_START;
+    registers.rflags = USER_RFLAGS;
+    let stop = with_signal_blocked(|| vcpu.run())?;
+    let (rip, ring) = (vcpu.registers().rip, vcpu.special().cs.dpl);
+    match stop {
+        Stop::Out { port: port::PORT_SYSCALL, .. } if rip == entry || rip == entry + 2 => Ok(Probe {
+            flavour: if ring == 0 { Flavour::Hardware } else { Flavour::Pvm },
+            rip_at_out: rip == entry,
+        }),
+        Stop::Other(reason) => Err(EngineError::UnexpectedExit { reason, rip }),
+        _ => Err(EngineError::Missing { name: "a way to take system calls (probe failed)" }),
+    }
+}

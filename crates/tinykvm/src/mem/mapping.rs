@@ -1,0 +1,121 @@
+//! Host mappings of guest memory.
+//!
+//! Invariants that the `unsafe` blocks rely on:
+//! - `base..base + length` is mapped from construction to drop, by this object alone;
+//! - the guest runs only inside [`Vcpu::run`](crate::kvm::Vcpu), which takes the owner of the
+//!   mapping by `&mut`: while a shared borrow of the bytes exists, no vCPU writes them.
+
+use std::ptr::NonNull;
+
+use super::Memfd;
+use crate::EngineError;
+use crate::units::to_usize;
+
+/// How a mapping relates to its file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sharing {
+    /// Writes go to the file: a program that boots.
+    Shared,
+    /// Writes stay in this mapping: a fork.
+    Private,
+    /// No writes: the frozen state to copy back from.
+    ReadOnly,
+}
+
+/// A mapped range of host memory.
+#[derive(Debug)]
+pub(crate) struct Mapping {
+    base: NonNull<u8>,
+    length: usize,
+}
+
+// SAFETY: the mapping is plain memory owned by this object; sharing follows the borrow rules.
+unsafe impl Send for Mapping {}
+// SAFETY: as above; `&Mapping` allows only reads.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    /// Maps all of `file`.
+    pub(crate) fn of_file(file: &Memfd, sharing: Sharing) -> Result<Self, EngineError> {
+        let (protection, flags) = match sharing {
+            Sharing::Shared => (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED),
+            Sharing::Private => (
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_PRIVATE | libc::MAP_NORESERVE,
+            ),
+            // Private, because kernels before 6.7 refuse any shared mapping of a sealed memfd.
+            Sharing::ReadOnly => (libc::PROT_READ, libc::MAP_PRIVATE | libc::MAP_NORESERVE),
+        };
+        Self::map(to_usize(file.length()), protection, flags, file.descriptor())
+    }
+
+    /// Maps `length` bytes of zeroed anonymous memory.
+    pub(crate) fn anonymous(length: usize) -> Result<Self, EngineError> {
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        Self::map(length, libc::PROT_READ | libc::PROT_WRITE, flags, -1)
+    }
+
+    fn map(length: usize, protection: i32, flags: i32, fd: i32) -> Result<Self, EngineError> {
+        // SAFETY: a new mapping at an address that the kernel chooses touches no existing memory.
+        let base = unsafe { libc::mmap(std::ptr::null_mut(), length, protection, flags, fd, 0) };
+        if base == libc::MAP_FAILED {
+            return Err(EngineError::last_os("mmap of guest memory"));
+        }
+        let base = NonNull::new(base.cast()).ok_or(EngineError::Internal("mmap returned null"))?;
+        Ok(Self { base, length })
+    }
+
+    /// Length in bytes.
+    pub(crate) fn length(&self) -> usize {
+        self.length
+    }
+
+    /// The host address, for `KVM_SET_USER_MEMORY_REGION`.
+    pub(crate) fn host_address(&self) -> u64 {
+        self.base.as_ptr() as u64
+    }
+
+    /// The bytes `offset..offset + length`, or `None` if they are not all inside.
+    pub(crate) fn bytes(&self, offset: u64, length: usize) -> Option<&[u8]> {
+        let offset = usize::try_from(offset).ok()?;
+        if offset.checked_add(length)? > self.length {
+            return None;
+        }
+        // SAFETY: the range is inside the mapping (checked above) and readable; by the module's
+        // invariant nothing writes it while `self` is borrowed.
+        Some(unsafe { std::slice::from_raw_parts(self.base.as_ptr().add(offset), length) })
+    }
+
+    /// The bytes `offset..offset + length` to write, or `None` if they are not all inside.
+    /// Not for [`Sharing::ReadOnly`] mappings.
+    pub(crate) fn bytes_mut(&mut self, offset: u64, length: usize) -> Option<&mut [u8]> {
+        let offset = usize::try_from(offset).ok()?;
+        if offset.checked_add(length)? > self.length {
+            return None;
+        }
+        // SAFETY: as `bytes`, and `&mut self` makes the borrow exclusive.
+        Some(unsafe { std::slice::from_raw_parts_mut(self.base.as_ptr().add(offset), length) })
+    }
+
+    /// Reads the 64-bit value at an 8-byte aligned offset; 0 outside the mapping.
+    pub(crate) fn load(&self, offset: u64) -> u64 {
+        self.bytes(offset, 8)
+            .and_then(|bytes| bytes.try_into().ok())
+            .map_or(0, u64::from_le_bytes)
+    }
+
+    /// Drops this private mapping's own copies of the pages of a page-aligned range.
+    pub(crate) fn drop_private_pages(&mut self, offset: u64, length: usize) {
+        let Some(range) = self.bytes_mut(offset, length) else { return };
+        // SAFETY: the range lies in this mapping, which is exclusively borrowed. The call can
+        // fail only for bad arguments, which the check above excludes.
+        unsafe { libc::madvise(range.as_mut_ptr().cast(), length, libc::MADV_DONTNEED) };
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: the range was mapped by `map` and nothing borrows it any more.
+        unsafe { libc::munmap(self.base.as_ptr().cast(), self.length) };
+    }
+}

@@ -1,0 +1,68 @@
+//! Anonymous files that hold guest-physical memory.
+
+use std::fs::File;
+use std::os::fd::{AsRawFd, FromRawFd, RawFd};
+
+use crate::EngineError;
+
+/// An anonymous memory file (`memfd_create(2)`).
+#[derive(Debug)]
+pub(crate) struct Memfd {
+    file: File,
+    length: u64,
+}
+
+impl Memfd {
+    /// Creates a file of `length` zero bytes. No page of it is allocated yet.
+    pub(crate) fn new(length: u64) -> Result<Self, EngineError> {
+        // SAFETY: the name is a NUL-terminated constant; the call has no other memory effects.
+        let fd = unsafe {
+            libc::memfd_create(
+                c"tinykvm-template".as_ptr(),
+                libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING,
+            )
+        };
+        if fd < 0 {
+            return Err(EngineError::last_os("memfd_create"));
+        }
+        // SAFETY: `fd` is a fresh descriptor that nothing else owns.
+        let file = unsafe { File::from_raw_fd(fd) };
+        file.set_len(length)
+            .map_err(|source| EngineError::System { operation: "ftruncate of a memfd", source })?;
+        Ok(Self { file, length })
+    }
+
+    /// Its length in bytes.
+    pub(crate) fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Its descriptor, for `mmap`.
+    pub(super) fn descriptor(&self) -> RawFd {
+        self.file.as_raw_fd()
+    }
+
+    /// Frees the pages of a page-aligned range, which then reads as zero.
+    pub(crate) fn punch(&self, offset: u64, length: u64) -> Result<(), EngineError> {
+        let (Ok(offset), Ok(length)) = (i64::try_from(offset), i64::try_from(length)) else {
+            return Err(EngineError::Internal("a hole beyond the end of the memfd"));
+        };
+        let mode = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
+        // SAFETY: a plain system call on a descriptor that we own.
+        if unsafe { libc::fallocate(self.file.as_raw_fd(), mode, offset, length) } < 0 {
+            return Err(EngineError::last_os("fallocate(PUNCH_HOLE)"));
+        }
+        Ok(())
+    }
+
+    /// Makes contents and size immutable for ever. Fails while a writable shared mapping exists.
+    pub(crate) fn seal(&self) -> Result<(), EngineError> {
+        let seals =
+            libc::F_SEAL_WRITE | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
+        // SAFETY: a plain system call on a descriptor that we own.
+        if unsafe { libc::fcntl(self.file.as_raw_fd(), libc::F_ADD_SEALS, seals) } < 0 {
+            return Err(EngineError::last_os("fcntl(F_ADD_SEALS)"));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,10 @@
+//! Every `mmap` and every raw pointer into guest memory.
+//!
+//! [`Memfd`] is a program's guest-physical memory; [`Mapping`] is one view of it, shared while
+//! the program boots and private (copy-on-write by the host's kernel) in a fork.
+
+mod mapping;
+mod memfd;
+
+pub(crate) use mapping::{Mapping, Sharing};
+pub(crate) use memfd::Memfd;

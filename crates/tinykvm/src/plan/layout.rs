@@ -1,0 +1,79 @@
+//! The memory map of a guest.
+//!
+//! ```text
+//! guest-physical                           guest-virtual
+//! 0x0000_1000  host page (own slot)        0x0000_0000_0000  never mapped (null page and below 64 KiB)
+//! 0x0020_0000  main memory = the memfd     image, then the heap
+//!   +0x0000    GDT                         0x7e00_0000_0000  arena: anonymous mappings
+//!   +0x1000    IDT                         0x7fff_e000_0000  top of the stack, a guard below it
+//!   +0x2000    exception stubs             0x7fff_ff80_0000  the engine's pages:
+//!   +0x3000    TSS, I/O bitmap (3 pages)     +0x00000  memfd +0..+0x7000, supervisor only
+//!   +0x6000    exception stack               +0x10000  user stubs (RX)
+//!   +0x7000    user stubs                    +0x11000  vector image (R; RW while booting)
+//!   +0x8000    vector image (4 pages)        +0x20000  host page (R): clock, randomness, vCPU record
+//!   +0x10000   vDSO image (R X)              +0x21000  vDSO image (R X)
+//!   +0x20000   page tables and frames
+//! ```
+
+/// Guest-physical address of the page that the host writes before every call.
+pub(crate) const HOST_PAGE_PHYSICAL: u64 = 0x1000;
+/// Guest-physical address of main memory. 2 MB aligned, so that 2 MB mappings are possible.
+pub(crate) const MAIN_PHYSICAL: u64 = 0x20_0000;
+
+/// Offset of the global descriptor table in main memory.
+pub(crate) const GDT: u64 = 0;
+/// Offset of the interrupt descriptor table.
+pub(crate) const IDT: u64 = 0x1000;
+/// Offset of the exception stubs, [`STUB_SIZE`] bytes each.
+pub(crate) const EXCEPTION_STUBS: u64 = 0x2000;
+/// Bytes from one exception stub to the next.
+pub(crate) const STUB_SIZE: u64 = 16;
+/// Offset of the task state segment; its I/O bitmap follows.
+pub(crate) const TSS: u64 = 0x3000;
+/// Offset of the exception stack page.
+pub(crate) const EXCEPTION_STACK: u64 = 0x6000;
+/// Offset of the page with user-mode stubs.
+pub(crate) const USER_STUBS: u64 = 0x7000;
+/// Offset of the vector-state image (an XSAVE area).
+pub(crate) const VECTOR_IMAGE: u64 = 0x8000;
+/// Bytes reserved for the vector-state image.
+pub(crate) const VECTOR_IMAGE_SIZE: u64 = 0x4000;
+/// Offset of the vDSO image.
+pub(crate) const VDSO: u64 = 0x1_0000;
+/// Bytes reserved for the vDSO image.
+pub(crate) const VDSO_SIZE: u64 = 0x1_0000;
+/// Offset of the first page that is handed out for page tables and mappings.
+pub(crate) const FIRST_FRAME: u64 = 0x2_0000;
+
+/// Virtual address of the engine's own pages.
+pub(crate) const SYSTEM: u64 = 0x7fff_ff80_0000;
+/// Virtual address of the user-mode stubs.
+pub(crate) const SYSTEM_USER_STUBS: u64 = SYSTEM + 0x1_0000;
+/// Virtual address of the vector-state image.
+pub(crate) const SYSTEM_VECTOR_IMAGE: u64 = SYSTEM + 0x1_1000;
+/// Virtual address of the host page. The vDSO finds it one page below itself.
+pub(crate) const SYSTEM_HOST_PAGE: u64 = SYSTEM + 0x2_0000;
+/// Virtual address of the vDSO image.
+pub(crate) const SYSTEM_VDSO: u64 = SYSTEM + 0x2_1000;
+
+/// Lowest address a program may map: as Linux' default `vm.mmap_min_addr`.
+pub(crate) const USER_START: u64 = 0x1_0000;
+/// End of what a program may map. The engine's pages and a gap lie above.
+pub(crate) const USER_END: u64 = 0x7fff_f000_0000;
+/// Where a position-independent image is loaded.
+pub(crate) const IMAGE_BASE: u64 = 0x20_0000;
+/// End of the addresses that an image may use.
+pub(crate) const IMAGE_END: u64 = 0x4000_0000_0000;
+/// First address of the arena for mappings whose place the engine chooses.
+pub(crate) const ARENA: u64 = 0x7e00_0000_0000;
+/// End of the arena.
+pub(crate) const ARENA_END: u64 = 0x7fff_0000_0000;
+/// First address above the stack.
+pub(crate) const STACK_TOP: u64 = 0x7fff_e000_0000;
+/// Largest stack: Linux' default limit. Small programs get a quarter of their memory.
+pub(crate) const STACK_SIZE: u64 = 8 << 20;
+
+/// Offset of the random bytes in the host page.
+pub(crate) const HOST_PAGE_RANDOM: u64 = 64;
+/// Offset of the vCPU record in the host page.
+pub(crate) const HOST_PAGE_VCPU_RECORD: u64 = 2048;
