@@ -205,7 +205,7 @@ impl Booting {
             space.map_reserve().map_err(full)?;
             space.book.clone()
         };
-        let constants = [registers.rax, registers.rdx, registers.rip];
+        let constants = [registers.rax, registers.rcx, registers.rdx, registers.rip];
         for (place, value) in stubs::user().constants.into_iter().zip(constants) {
             let physical = MAIN_PHYSICAL + USER_STUBS + place;
             if let Some(bytes) = self.core.space.memory.physical_mut(physical, 8) {

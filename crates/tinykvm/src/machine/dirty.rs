@@ -19,8 +19,10 @@ pub(super) struct Tracker {
     pages: Vec<u64>,
     /// Private pages that the fork may have.
     limit: usize,
-    /// The limit stopped a write of the host since the last reset.
+    /// The limit stopped a write since the last reset.
     exceeded: bool,
+    /// The set has pages of earlier requests.
+    carried: bool,
 }
 
 impl Tracker {
@@ -32,6 +34,7 @@ impl Tracker {
             pages: Vec::new(),
             limit: to_usize(limit),
             exceeded: false,
+            carried: false,
         }
     }
 
@@ -66,13 +69,14 @@ impl Tracker {
         }
     }
 
-    /// The host is about to write this page. False if that would pass the limit.
+    /// The host is about to write this page. False if that would pass the limit. (While pages of
+    /// earlier requests are in the set the guest's own stop at the limit has to do.)
     pub(super) fn host_writes(&mut self, page: u64) -> bool {
         if self.contains(page) {
             return true;
         }
         self.harvest();
-        if self.pages.len() >= self.limit {
+        if self.pages.len() >= self.limit && !self.carried {
             self.exceeded = true;
             return false;
         }
@@ -98,6 +102,7 @@ impl Tracker {
     /// A reset is done: the limit starts anew.
     pub(super) fn settle(&mut self) {
         self.exceeded = false;
+        self.carried = !self.pages.is_empty();
     }
 
     /// The ring is full: makes room so that the guest can go on, as far as the limit allows.
@@ -118,7 +123,9 @@ impl Tracker {
             self.ring.recycle(u32::try_from(left).unwrap_or(u32::MAX))?;
             return Ok(true);
         }
-        self.keep_only_changed(main, template);
+        if self.carried {
+            self.keep_only_changed(main, template);
+        }
         self.exceeded = self.pages.len() >= self.limit;
         if !self.exceeded {
             self.ring.recycle(u32::MAX)?;

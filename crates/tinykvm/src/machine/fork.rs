@@ -114,7 +114,7 @@ impl Fork {
         let rsp = self.template.call_stack;
         let registers = self.core.vcpu.registers_mut();
         *registers = Registers {
-            rip: SYSTEM_USER_STUBS + stubs::user().call,
+            rip: SYSTEM_USER_STUBS + stubs::user().call[self.core.engine.probe.stub_variant()],
             rsp,
             r10: function,
             rflags: USER_RFLAGS,
@@ -155,7 +155,8 @@ impl Fork {
     /// Registers may not be changed before the next [`Self::run`].
     pub fn prepare_resume(&mut self) {
         self.restore_special();
-        let rip = SYSTEM_USER_STUBS + stubs::user().resume;
+        let variant = self.core.engine.probe.stub_variant();
+        let rip = SYSTEM_USER_STUBS + stubs::user().resume[variant];
         *self.core.vcpu.registers_mut() = Registers { rip, ..self.template.registers };
     }
 

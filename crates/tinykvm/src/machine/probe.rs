@@ -9,14 +9,15 @@ use super::core::{HOST_PAGE_SLOT, MAIN_SLOT};
 use super::guest_memory::GuestMemory;
 use super::system;
 use crate::arch::x86_64::special::{self, USER_RFLAGS};
-use crate::kvm::{Device, SlotKind, Stop, Vm, with_signal_blocked};
+use crate::arch::x86_64::stubs;
+use crate::kvm::{Device, SlotKind, Stop, Vcpu, Vm, with_signal_blocked};
 use crate::mem::Mapping;
 use crate::plan::layout::{
-    FIRST_FRAME, HOST_PAGE_PHYSICAL, MAIN_PHYSICAL, USER_START,
+    FIRST_FRAME, HOST_PAGE_PHYSICAL, MAIN_PHYSICAL, SYSTEM_USER_STUBS, USER_START,
 };
 use crate::plan::page_table::{self, Access};
 use crate::units::to_usize;
-use crate::{EngineError, PAGE_SIZE, Protection};
+use crate::{EngineError, PAGE_SIZE, Protection, Registers};
 
 /// How KVM runs guests, which decides how system calls reach the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +43,19 @@ pub(crate) struct Probe {
     pub(crate) flavour: Flavour,
     /// At an `out` exit RIP is still at the `out`; else it is behind it.
     pub(crate) rip_at_out: bool,
+    /// User code can use protection keys (PVM does not hide them).
+    pub(crate) protection_keys: bool,
+}
+
+impl Probe {
+    /// Which variant of the stubs that enter the guest to use.
+    pub(crate) fn stub_variant(&self) -> usize {
+        match (self.flavour, self.protection_keys) {
+            (Flavour::Hardware, _) => 0,
+            (Flavour::Pvm, false) => 1,
+            (Flavour::Pvm, true) => 2,
+        }
+    }
 }
 
 /// Pages of the probe's guest: the engine's own, a page of code, page tables.
@@ -74,20 +88,30 @@ pub(crate) fn probe(device: &Device) -> Result<Probe, EngineError> {
     let mut vcpu = vm.vcpu(device)?;
     // On hardware ring 0 is about to fetch from a user page, which SMEP would refuse.
     let features = device.features().without_smep();
-    *vcpu.special_mut() = special::user_mode(&vcpu.fetch_special()?, features, root, 0);
+    let user = special::user_mode(&vcpu.fetch_special()?, features, root, 0);
+    *vcpu.special_mut() = user;
     let entry = system::syscall_entry(Flavour::Pvm);
     vcpu.set_msrs(&special::syscall_registers(entry))?;
-    let registers = vcpu.registers_mut();
-    registers.rip = USER_START;
-    registers.rflags = USER_RFLAGS;
+    let (stop, rip) = run(&mut vcpu, USER_START)?;
+    if stop != (Stop::Out { port: port::PORT_SYSCALL, value: 0 }) || rip & !2 != entry {
+        return Err(EngineError::Missing { name: "a way to take system calls" });
+    }
+    let ring = vcpu.special().cs.dpl;
+    let flavour = if ring == 0 { Flavour::Hardware } else { Flavour::Pvm };
+    let rip_at_out = rip == entry;
+    *vcpu.special_mut() = user;
+    let (stop, _) = run(&mut vcpu, SYSTEM_USER_STUBS + stubs::user().keys)?;
+    let protection_keys = matches!(stop, Stop::Out { port: stubs::PORT_INTERNAL, .. });
+    Ok(Probe { flavour, rip_at_out, protection_keys })
+}
+
+/// Runs user code from `rip` on and returns how, and where, it stopped.
+fn run(vcpu: &mut Vcpu, rip: u64) -> Result<(Stop, u64), EngineError> {
+    *vcpu.registers_mut() = Registers { rip, rflags: USER_RFLAGS, ..Registers::default() };
     let stop = with_signal_blocked(|| vcpu.run())?;
-    let (rip, ring) = (vcpu.registers().rip, vcpu.special().cs.dpl);
+    let rip = vcpu.registers().rip;
     match stop {
-        Stop::Out { port: port::PORT_SYSCALL, .. } if rip == entry || rip == entry + 2 => Ok(Probe {
-            flavour: if ring == 0 { Flavour::Hardware } else { Flavour::Pvm },
-            rip_at_out: rip == entry,
-        }),
         Stop::Other(reason) => Err(EngineError::UnexpectedExit { reason, rip }),
-        _ => Err(EngineError::Missing { name: "a way to take system calls (probe failed)" }),
+        _ => Ok((stop, rip)),
     }
 }

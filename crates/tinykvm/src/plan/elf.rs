@@ -9,7 +9,7 @@ use goblin::container::{Container, Ctx, Endian};
 use goblin::elf::header::{EM_X86_64, ET_DYN, ET_EXEC, Header};
 use goblin::elf::program_header::{PF_R, PF_W, PF_X, PT_INTERP, PT_LOAD, PT_PHDR, ProgramHeader};
 use goblin::elf::section_header::{SHT_SYMTAB, SectionHeader};
-use goblin::elf::sym::{STT_FUNC, STT_OBJECT, Symtab};
+use goblin::elf::sym::{STB_GLOBAL, STT_FUNC, STT_NOTYPE, STT_OBJECT, Symtab};
 use thiserror::Error;
 
 use super::layout::{IMAGE_BASE, IMAGE_END, USER_START};
@@ -289,7 +289,11 @@ fn read_symbols(bytes: &[u8], header: &Header, bias: u64, context: Ctx) -> Vec<S
     let Ok(entries) = Symtab::parse(table, 0, count, context) else { return Vec::new() };
     let mut symbols: Vec<Symbol> = entries
         .iter()
-        .filter(|entry| matches!(entry.st_type(), STT_FUNC | STT_OBJECT) || entry.st_size > 0)
+        .filter(|entry| {
+            let typed = matches!(entry.st_type(), STT_FUNC | STT_OBJECT);
+            // Functions in assembler often have neither type nor size.
+            typed || (entry.st_type() == STT_NOTYPE && entry.st_bind() == STB_GLOBAL)
+        })
         .filter(|entry| entry.st_shndx != 0 && entry.st_name != 0)
         .filter_map(|entry| {
             let name = strings.get(entry.st_name..)?.split(|byte| *byte == 0).next()?;

@@ -20,13 +20,42 @@ use crate::units::to_usize;
 pub(crate) const PORT_INTERNAL: u16 = 0x11;
 
 global_asm!(
+    // Makes the data segment registers null again, keeping the bases of FS and GS. Changes RAX,
+    // RCX and RDX but not the flags.
+    ".macro tinykvm_clear_segments",
+    "mov ecx, ds",
+    "jrcxz 2f",
+    "jmp 6f",
+    "2: mov ecx, es",
+    "jrcxz 3f",
+    "jmp 6f",
+    "3: mov ecx, fs",
+    "jrcxz 4f",
+    "jmp 6f",
+    "4: mov ecx, gs",
+    "jrcxz 7f",
+    "6: mov ecx, 0",
+    "rdfsbase rax",
+    "rdgsbase rdx",
+    "mov ds, ecx",
+    "mov es, ecx",
+    "mov fs, ecx",
+    "mov gs, ecx",
+    "wrfsbase rax",
+    "wrgsbase rdx",
+    "7:",
+    ".endm",
     ".pushsection .rodata.tinykvm_stubs, \"a\", @progbits",
     // Visible to all codegen units of this crate, but not outside the finished library.
     ".irp name, stubs_start, stubs_end, stub_syscall, stub_return, stub_call, stub_resume",
     ".globl tinykvm_\\name",
     ".hidden tinykvm_\\name",
     ".endr",
-    ".irp name, stub_save, stub_first, stub_rax, stub_rdx, stub_rip",
+    ".irp name, stub_call_pvm, stub_call_keys, stub_resume_pvm, stub_resume_keys, stub_keys",
+    ".globl tinykvm_\\name",
+    ".hidden tinykvm_\\name",
+    ".endr",
+    ".irp name, stub_save, stub_first, stub_rax, stub_rcx, stub_rdx, stub_rip",
     ".globl tinykvm_\\name",
     ".hidden tinykvm_\\name",
     ".endr",
@@ -45,7 +74,22 @@ global_asm!(
     "out {hypercall}, eax",
     "ud2",
     ".balign 16",
-    // Into a function: R10 = its address, R11 = the third argument, for RDX is needed here.
+    // Into a function: R10 = its address, R11 = the third argument, for RDX is needed here. PVM
+    // starts further up (`call_pvm`): it does not load segment registers from the ones that the
+    // host sets. Where ring 3 can use protection keys it starts at `call_keys`, for keys left by
+    // an earlier call might deny the image itself.
+    "tinykvm_stub_call_keys:",
+    "mov r12, rcx",
+    "xor eax, eax",
+    "xor ecx, ecx",
+    "xor edx, edx",
+    "wrpkru",
+    "mov rcx, r12",
+    "tinykvm_stub_call_pvm:",
+    "mov r12, rcx",
+    "tinykvm_clear_segments",
+    "mov rcx, r12",
+    "xor r12d, r12d",
     "tinykvm_stub_call:",
     "mov eax, -1",
     "mov edx, -1",
@@ -55,7 +99,16 @@ global_asm!(
     "xor r11d, r11d",
     "jmp r10",
     ".balign 16",
-    // On after the wait call: the constants below are filled in at the freeze.
+    // On after the wait call: the constants below are filled in at the freeze. No instruction
+    // here changes the flags.
+    "tinykvm_stub_resume_keys:",
+    "mov eax, 0",
+    "mov ecx, 0",
+    "mov edx, 0",
+    "wrpkru",
+    "tinykvm_stub_resume_pvm:",
+    "tinykvm_clear_segments",
+    "mov rcx, [rip + tinykvm_stub_rcx]",
     "tinykvm_stub_resume:",
     "mov eax, -1",
     "mov edx, -1",
@@ -78,7 +131,15 @@ global_asm!(
     "out {internal}, eax",
     "ud2",
     ".balign 16",
+    // The probe: are protection keys usable at ring 3? If not this is an invalid opcode.
+    "tinykvm_stub_keys:",
+    "xor ecx, ecx",
+    "rdpkru",
+    "out {internal}, eax",
+    "ud2",
+    ".balign 16",
     "tinykvm_stub_rax: .quad 0",
+    "tinykvm_stub_rcx: .quad 0",
     "tinykvm_stub_rdx: .quad 0",
     "tinykvm_stub_rip: .quad 0",
     "tinykvm_stubs_end:",
@@ -99,7 +160,13 @@ unsafe extern "C" {
     static tinykvm_stub_resume: u8;
     static tinykvm_stub_save: u8;
     static tinykvm_stub_first: u8;
+    static tinykvm_stub_call_pvm: u8;
+    static tinykvm_stub_call_keys: u8;
+    static tinykvm_stub_resume_pvm: u8;
+    static tinykvm_stub_resume_keys: u8;
+    static tinykvm_stub_keys: u8;
     static tinykvm_stub_rax: u8;
+    static tinykvm_stub_rcx: u8;
     static tinykvm_stub_rdx: u8;
     static tinykvm_stub_rip: u8;
 }
@@ -113,16 +180,18 @@ pub(crate) struct UserStubs {
     pub(crate) syscall: u64,
     /// Return address of called functions.
     pub(crate) returned: u64,
-    /// Way into a function.
-    pub(crate) call: u64,
-    /// Way back behind the wait call.
-    pub(crate) resume: u64,
+    /// Way into a function: on hardware, under PVM, under PVM with protection keys.
+    pub(crate) call: [u64; 3],
+    /// Way back behind the wait call, likewise.
+    pub(crate) resume: [u64; 3],
     /// Saves the vector state.
     pub(crate) save: u64,
     /// The first run of a vCPU.
     pub(crate) first: u64,
-    /// Places of the constants for `resume`: RAX, RDX, RIP.
-    pub(crate) constants: [u64; 3],
+    /// Reads the protection keys.
+    pub(crate) keys: u64,
+    /// Places of the constants for `resume`: RAX, RCX, RDX, RIP.
+    pub(crate) constants: [u64; 4],
 }
 
 /// The user stubs.
@@ -137,12 +206,22 @@ pub(crate) fn user() -> UserStubs {
             code: std::slice::from_raw_parts(start, to_usize(offset(end))),
             syscall: offset(&raw const tinykvm_stub_syscall),
             returned: offset(&raw const tinykvm_stub_return),
-            call: offset(&raw const tinykvm_stub_call),
-            resume: offset(&raw const tinykvm_stub_resume),
+            call: [
+                offset(&raw const tinykvm_stub_call),
+                offset(&raw const tinykvm_stub_call_pvm),
+                offset(&raw const tinykvm_stub_call_keys),
+            ],
+            resume: [
+                offset(&raw const tinykvm_stub_resume),
+                offset(&raw const tinykvm_stub_resume_pvm),
+                offset(&raw const tinykvm_stub_resume_keys),
+            ],
             save: offset(&raw const tinykvm_stub_save),
             first: offset(&raw const tinykvm_stub_first),
+            keys: offset(&raw const tinykvm_stub_keys),
             constants: [
                 offset(&raw const tinykvm_stub_rax),
+                offset(&raw const tinykvm_stub_rcx),
                 offset(&raw const tinykvm_stub_rdx),
                 offset(&raw const tinykvm_stub_rip),
             ],
@@ -189,6 +268,6 @@ mod tests {
         assert_eq!(at(stubs.syscall)[..2], [0xe7, 0x10]);
         assert_eq!(at(stubs.returned)[..3], [0x48, 0x89, 0xc7]);
         assert_eq!(at(stubs.first)[..4], [0x0f, 0x31, 0xe7, 0x11]);
-        assert_eq!(stubs.constants[2] - stubs.constants[0], 16);
+        assert_eq!(stubs.constants[3] - stubs.constants[0], 24);
     }
 }
