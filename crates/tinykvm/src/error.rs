@@ -62,11 +62,17 @@ pub enum EngineError {
 impl EngineError {
     /// An error of the system call `operation`, from `errno`.
     pub(crate) fn last_os(operation: &'static str) -> Self {
-        Self::System { operation, source: io::Error::last_os_error() }
+        Self::System {
+            operation,
+            source: io::Error::last_os_error(),
+        }
     }
 
     /// An error of the ioctl `operation`, as kvm-ioctls reports it.
     pub(crate) fn ioctl(operation: &'static str, error: kvm_ioctls::Error) -> Self {
-        Self::System { operation, source: io::Error::from_raw_os_error(error.errno()) }
+        Self::System {
+            operation,
+            source: io::Error::from_raw_os_error(error.errno()),
+        }
     }
 }

@@ -39,13 +39,29 @@ pub struct Protection {
 
 impl Protection {
     /// No access at all: a guard page or a reservation.
-    pub const NONE: Self = Self { read: false, write: false, execute: false };
+    pub const NONE: Self = Self {
+        read: false,
+        write: false,
+        execute: false,
+    };
     /// Read-only data.
-    pub const READ: Self = Self { read: true, write: false, execute: false };
+    pub const READ: Self = Self {
+        read: true,
+        write: false,
+        execute: false,
+    };
     /// Ordinary data.
-    pub const READ_WRITE: Self = Self { read: true, write: true, execute: false };
+    pub const READ_WRITE: Self = Self {
+        read: true,
+        write: true,
+        execute: false,
+    };
     /// Code.
-    pub const READ_EXECUTE: Self = Self { read: true, write: false, execute: true };
+    pub const READ_EXECUTE: Self = Self {
+        read: true,
+        write: false,
+        execute: true,
+    };
 
     /// True if neither loads, stores nor fetches are allowed.
     #[must_use]
@@ -188,7 +204,10 @@ pub trait Guest {
     /// # Errors
     /// [`BadAddress`] if memory ends, or `limit` bytes pass, before a NUL.
     fn read_c_string(&self, address: u64, limit: usize) -> Result<Vec<u8>, BadAddress> {
-        let bad = BadAddress { address, length: limit as u64 };
+        let bad = BadAddress {
+            address,
+            length: limit as u64,
+        };
         let mut text = Vec::new();
         let mut at = address;
         while text.len() < limit {

@@ -3,7 +3,10 @@
 //! The engine runs on 64-bit x86 hosts only, where `usize` and `u64` have the same range.
 
 /// A length or offset as the host's `usize`.
-#[allow(clippy::cast_possible_truncation, reason = "x86-64 only: usize has 64 bits")]
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "x86-64 only: usize has 64 bits"
+)]
 #[must_use]
 pub(crate) const fn to_usize(value: u64) -> usize {
     value as usize

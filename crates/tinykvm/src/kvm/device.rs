@@ -49,7 +49,11 @@ impl Device {
             .get_supported_cpuid(KVM_MAX_CPUID_ENTRIES)
             .map_err(|error| EngineError::ioctl("KVM_GET_SUPPORTED_CPUID", error))?;
         let features = Features::of(&cpuid);
-        Ok(Self { kvm, cpuid, features })
+        Ok(Self {
+            kvm,
+            cpuid,
+            features,
+        })
     }
 
     /// The file descriptor's ioctl interface.
@@ -69,16 +73,31 @@ impl Device {
 }
 
 fn open(path: &str) -> Result<Kvm, EngineError> {
-    let device = |source| EngineError::Device { path: path.to_owned(), source };
+    let device = |source| EngineError::Device {
+        path: path.to_owned(),
+        source,
+    };
     let name = CString::new(path).map_err(|error| device(io::Error::other(error)))?;
     Kvm::new_with_path(name).map_err(|error| device(io::Error::from_raw_os_error(error.errno())))
 }
 
 fn check(kvm: &Kvm) -> Vec<Requirement> {
-    let need = |name, purpose, cap| Requirement { name, purpose, present: kvm.check_extension(cap) };
+    let need = |name, purpose, cap| Requirement {
+        name,
+        purpose,
+        present: kvm.check_extension(cap),
+    };
     vec![
-        need("KVM_CAP_USER_MEMORY", "guest memory from host memory", Cap::UserMemory),
-        need("KVM_CAP_SYNC_REGS", "registers without ioctls", Cap::SyncRegs),
+        need(
+            "KVM_CAP_USER_MEMORY",
+            "guest memory from host memory",
+            Cap::UserMemory,
+        ),
+        need(
+            "KVM_CAP_SYNC_REGS",
+            "registers without ioctls",
+            Cap::SyncRegs,
+        ),
         need("KVM_CAP_IMMEDIATE_EXIT", "time limits", Cap::ImmediateExit),
         Requirement {
             name: "KVM_CAP_DIRTY_LOG_RING",

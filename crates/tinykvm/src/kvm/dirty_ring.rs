@@ -67,7 +67,13 @@ impl DirtyRing {
             return Err(EngineError::last_os("mmap of the dirty ring"));
         }
         let entries = NonNull::new(base.cast()).ok_or(EngineError::Internal("null ring"))?;
-        Ok(Self { entries, count, harvested: 0, recycled: 0, vm })
+        Ok(Self {
+            entries,
+            count,
+            harvested: 0,
+            recycled: 0,
+            vm,
+        })
     }
 
     /// The entry with a running number, and its flags as the atomic that they are shared as.

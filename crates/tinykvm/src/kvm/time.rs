@@ -2,7 +2,10 @@
 
 /// A clock of the host in nanoseconds.
 fn clock(id: libc::clockid_t) -> u64 {
-    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut now = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
     // SAFETY: writes one `timespec`; the two clocks used here always exist.
     unsafe { libc::clock_gettime(id, &raw mut now) };
     let part = |value: i64| u64::try_from(value).unwrap_or(0);

@@ -9,8 +9,8 @@ use std::ptr::NonNull;
 
 use kvm_bindings::{
     KVM_EXIT_DIRTY_RING_FULL, KVM_EXIT_HLT, KVM_EXIT_IO, KVM_EXIT_IO_IN, KVM_EXIT_MMIO,
-    KVM_EXIT_SHUTDOWN, KVM_SYNC_X86_REGS, KVM_SYNC_X86_SREGS, Msrs, kvm_device_attr,
-    kvm_msr_entry, kvm_regs, kvm_run, kvm_sregs, kvm_sync_regs, kvm_xcr, kvm_xcrs,
+    KVM_EXIT_SHUTDOWN, KVM_SYNC_X86_REGS, KVM_SYNC_X86_SREGS, Msrs, kvm_device_attr, kvm_msr_entry,
+    kvm_regs, kvm_run, kvm_sregs, kvm_sync_regs, kvm_xcr, kvm_xcrs,
 };
 use kvm_ioctls::VcpuFd;
 
@@ -73,14 +73,27 @@ unsafe impl Send for Vcpu {}
 
 impl Vcpu {
     pub(super) fn new(mut fd: VcpuFd, device: &Device) -> Result<Self, EngineError> {
-        fd.set_cpuid2(device.cpuid()).map_err(|error| EngineError::ioctl("KVM_SET_CPUID2", error))?;
+        fd.set_cpuid2(device.cpuid())
+            .map_err(|error| EngineError::ioctl("KVM_SET_CPUID2", error))?;
         if let Some(value) = device.features().xcr0 {
-            let mut xcrs = kvm_xcrs { nr_xcrs: 1, ..kvm_xcrs::default() };
-            xcrs.xcrs[0] = kvm_xcr { xcr: 0, value, ..kvm_xcr::default() };
-            fd.set_xcrs(&xcrs).map_err(|error| EngineError::ioctl("KVM_SET_XCRS", error))?;
+            let mut xcrs = kvm_xcrs {
+                nr_xcrs: 1,
+                ..kvm_xcrs::default()
+            };
+            xcrs.xcrs[0] = kvm_xcr {
+                xcr: 0,
+                value,
+                ..kvm_xcr::default()
+            };
+            fd.set_xcrs(&xcrs)
+                .map_err(|error| EngineError::ioctl("KVM_SET_XCRS", error))?;
         }
         let shared = NonNull::from(fd.get_kvm_run());
-        let mut vcpu = Self { fd, shared, runs: 0 };
+        let mut vcpu = Self {
+            fd,
+            shared,
+            runs: 0,
+        };
         vcpu.share_clock();
         vcpu.shared_mut().kvm_valid_regs = u64::from(KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS);
         Ok(vcpu)
@@ -99,7 +112,11 @@ impl Vcpu {
         // A KVM without it leaves the offset as it is, which the first run detects.
         // SAFETY: the argument and the value it points to live until the call returns.
         unsafe {
-            libc::ioctl(self.fd.as_raw_fd(), KVM_SET_DEVICE_ATTR, &raw const attribute);
+            libc::ioctl(
+                self.fd.as_raw_fd(),
+                KVM_SET_DEVICE_ATTR,
+                &raw const attribute,
+            );
         }
     }
 
@@ -154,7 +171,9 @@ impl Vcpu {
 
     /// The special registers of the vCPU as it is, by ioctl.
     pub(crate) fn fetch_special(&self) -> Result<kvm_sregs, EngineError> {
-        self.fd.get_sregs().map_err(|error| EngineError::ioctl("KVM_GET_SREGS", error))
+        self.fd
+            .get_sregs()
+            .map_err(|error| EngineError::ioctl("KVM_GET_SREGS", error))
     }
 
     /// Loads model-specific registers.
@@ -163,7 +182,9 @@ impl Vcpu {
         let msrs = Msrs::from_entries(entries).map_err(internal)?;
         match self.fd.set_msrs(&msrs) {
             Ok(done) if done == entries.len() => Ok(()),
-            Ok(_) => Err(EngineError::Missing { name: "the SYSCALL registers (MSR)" }),
+            Ok(_) => Err(EngineError::Missing {
+                name: "the SYSCALL registers (MSR)",
+            }),
             Err(error) => Err(EngineError::ioctl("KVM_SET_MSRS", error)),
         }
     }
@@ -201,7 +222,9 @@ impl Vcpu {
         let result = unsafe { libc::ioctl(self.fd.as_raw_fd(), KVM_RUN, 0) };
         if result < 0 {
             let error = EngineError::last_os("KVM_RUN");
-            let EngineError::System { source, .. } = &error else { return Err(error) };
+            let EngineError::System { source, .. } = &error else {
+                return Err(error);
+            };
             return match source.raw_os_error() {
                 Some(libc::EINTR | libc::EAGAIN) => Ok(Stop::Interrupted),
                 // The ring was full on entry already (KVM API, 8.29).
@@ -230,14 +253,19 @@ impl Vcpu {
                 let size = usize::from(io.size).min(4);
                 // SAFETY: as above.
                 unsafe { std::ptr::copy_nonoverlapping(data, value.as_mut_ptr(), size) };
-                Stop::Out { port: io.port, value: u32::from_le_bytes(value) }
+                Stop::Out {
+                    port: io.port,
+                    value: u32::from_le_bytes(value),
+                }
             }
             KVM_EXIT_DIRTY_RING_FULL => Stop::RingFull,
             KVM_EXIT_SHUTDOWN | KVM_EXIT_HLT => Stop::Shutdown,
             KVM_EXIT_MMIO => {
                 // SAFETY: the exit reason says that `mmio` is the valid member.
                 let mmio = unsafe { shared.__bindgen_anon_1.mmio };
-                Stop::NoMemory { physical: mmio.phys_addr }
+                Stop::NoMemory {
+                    physical: mmio.phys_addr,
+                }
             }
             other => Stop::Other(other),
         }

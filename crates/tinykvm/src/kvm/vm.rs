@@ -2,9 +2,7 @@
 
 use std::os::fd::AsRawFd;
 
-use kvm_bindings::{
-    KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY, kvm_enable_cap, kvm_userspace_memory_region,
-};
+use kvm_bindings::{KVM_MEM_LOG_DIRTY_PAGES, kvm_enable_cap, kvm_userspace_memory_region};
 use kvm_ioctls::VmFd;
 
 use super::{Device, DirtyRing, Vcpu, dirty_ring};
@@ -18,8 +16,6 @@ pub(crate) enum SlotKind {
     Plain,
     /// First writes to each page are logged in the dirty ring.
     Logged,
-    /// The guest cannot write it.
-    ReadOnly,
 }
 
 /// A virtual machine. Memory slots are only ever added; dropping the machine ends them all.
@@ -36,7 +32,10 @@ impl Vm {
             .kvm()
             .create_vm()
             .map_err(|error| EngineError::ioctl("KVM_CREATE_VM", error))?;
-        let mut vm = Self { fd, ring_entries: 0 };
+        let mut vm = Self {
+            fd,
+            ring_entries: 0,
+        };
         if ring_entries > 0 {
             vm.enable_ring(device, ring_entries)?;
         }
@@ -46,12 +45,17 @@ impl Vm {
     /// Enables the ring, with more entries if this processor needs a larger one (Intel's page
     /// modification log reserves 512).
     fn enable_ring(&mut self, device: &Device, wanted: u32) -> Result<(), EngineError> {
-        let cap = dirty_ring::capability(device.kvm())
-            .ok_or(EngineError::Missing { name: "KVM_CAP_DIRTY_LOG_RING" })?;
+        let cap = dirty_ring::capability(device.kvm()).ok_or(EngineError::Missing {
+            name: "KVM_CAP_DIRTY_LOG_RING",
+        })?;
         let mut entries = wanted;
         loop {
             let size = u64::from(entries) * dirty_ring::ENTRY_SIZE;
-            let request = kvm_enable_cap { cap, args: [size, 0, 0, 0], ..Default::default() };
+            let request = kvm_enable_cap {
+                cap,
+                args: [size, 0, 0, 0],
+                ..Default::default()
+            };
             match self.fd.enable_cap(&request) {
                 Ok(()) => break,
                 Err(error) if error.errno() == libc::EINVAL && entries < 4 * wanted => entries *= 2,
@@ -77,14 +81,18 @@ impl Vm {
         let flags = match kind {
             SlotKind::Plain => 0,
             SlotKind::Logged => KVM_MEM_LOG_DIRTY_PAGES,
-            SlotKind::ReadOnly => KVM_MEM_READONLY,
         };
         self.set_slot(slot, guest, memory.length() as u64, memory, flags)
     }
 
     /// Makes KVM forget every translation that it cached, by adding and deleting a slot: the one
     /// way that takes back access under both flavours.
-    pub(crate) fn flush(&self, slot: u32, guest: u64, scratch: &Mapping) -> Result<(), EngineError> {
+    pub(crate) fn flush(
+        &self,
+        slot: u32,
+        guest: u64,
+        scratch: &Mapping,
+    ) -> Result<(), EngineError> {
         self.set_slot(slot, guest, scratch.length() as u64, scratch, 0)?;
         self.set_slot(slot, guest, 0, scratch, 0)
     }

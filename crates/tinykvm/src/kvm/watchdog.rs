@@ -86,12 +86,9 @@ impl Timer {
             match state & FLAGS {
                 _ if state == 0 => return false,
                 0 => {
-                    let taken = self.state.compare_exchange(
-                        state,
-                        0,
-                        Ordering::AcqRel,
-                        Ordering::Relaxed,
-                    );
+                    let taken =
+                        self.state
+                            .compare_exchange(state, 0, Ordering::AcqRel, Ordering::Relaxed);
                     if taken.is_ok() {
                         return false;
                     }
@@ -181,7 +178,10 @@ impl Watchdog {
         std::thread::Builder::new()
             .name("tinykvm-watchdog".into())
             .spawn(move || watch(&watched))
-            .map_err(|source| EngineError::System { operation: "start of a thread", source })?;
+            .map_err(|source| EngineError::System {
+                operation: "start of a thread",
+                source,
+            })?;
         Ok(Self { shared })
     }
 
@@ -213,7 +213,10 @@ fn watch(shared: &Shared) {
         }
         let pause = Duration::from_nanos(wake.saturating_sub(monotonic_now()).max(1000));
         timers = if wake == u64::MAX {
-            shared.changed.wait(timers).unwrap_or_else(PoisonError::into_inner)
+            shared
+                .changed
+                .wait(timers)
+                .unwrap_or_else(PoisonError::into_inner)
         } else {
             let (guard, _) = shared
                 .changed

@@ -6,50 +6,12 @@
 //! mapping gets zeros). Other edits work in a fork too, at the price of a flush: KVM notices on
 //! its own only edits that *add* rights.
 
-use std::collections::BTreeMap;
-
+use super::book::{Area, Book, Frames};
 use super::guest_memory::{GuestMemory, Loads};
 use crate::plan::layout::{ARENA, ARENA_END, MAIN_PHYSICAL, USER_END, USER_START};
 use crate::plan::page_table::{self, Access, TableMemory};
 use crate::units::{page_down, page_up, to_usize};
 use crate::{EngineError, MapError, PAGE_SIZE, Placement, Protection};
-
-/// Page frames of main memory by number: never handed out, or given back.
-#[derive(Debug, Clone)]
-pub(super) struct Frames {
-    next: u64,
-    end: u64,
-    free: Vec<u64>,
-}
-
-impl Frames {
-    /// Frames `next..end`.
-    pub(super) fn new(next: u64, end: u64) -> Self {
-        Self { next, end, free: Vec::new() }
-    }
-
-    /// Takes `count` consecutive frames.
-    pub(super) fn take(&mut self, count: u64) -> Option<u64> {
-        if count == 1
-            && let Some(frame) = self.free.pop()
-        {
-            return Some(frame);
-        }
-        let first = self.next;
-        let next = first.checked_add(count).filter(|next| *next <= self.end)?;
-        self.next = next;
-        Some(first)
-    }
-
-    /// How many are left.
-    pub(super) fn left(&self) -> u64 {
-        self.end - self.next + self.free.len() as u64
-    }
-
-    fn give_back(&mut self, frame: u64) {
-        self.free.push(frame);
-    }
-}
 
 /// Page tables in guest memory, with frames to grow them.
 #[derive(Debug)]
@@ -59,18 +21,15 @@ pub(super) struct Editor<'a> {
 }
 
 impl<'a> Editor<'a> {
-    /// Edits the tables of `memory`.
-    pub(super) fn new(memory: &'a mut GuestMemory, frames: &'a mut Frames) -> Self {
-        Self { memory, frames }
-    }
-
     /// Gives `memory` an empty top table.
     pub(super) fn with_root(
         memory: &'a mut GuestMemory,
         frames: &'a mut Frames,
     ) -> Result<Self, EngineError> {
         let mut editor = Self { memory, frames };
-        let root = editor.allocate().ok_or(EngineError::Internal("no room for page tables"))?;
+        let root = editor
+            .allocate()
+            .ok_or(EngineError::Internal("no room for page tables"))?;
         editor.memory.root = root;
         Ok(editor)
     }
@@ -93,34 +52,10 @@ impl TableMemory for Editor<'_> {
     }
 
     fn allocate(&mut self) -> Option<u64> {
-        self.frames.take(1).map(|frame| MAIN_PHYSICAL + frame * PAGE_SIZE)
+        self.frames
+            .take(1)
+            .map(|frame| MAIN_PHYSICAL + frame * PAGE_SIZE)
     }
-}
-
-/// One mapping: it starts at its key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Area {
-    end: u64,
-    allow: Protection,
-}
-
-/// The heap: `start..end` belongs to the program, `end..mapped` is reserve.
-#[derive(Debug, Clone, Copy, Default)]
-struct Heap {
-    start: u64,
-    end: u64,
-    mapped: u64,
-}
-
-/// The bookkeeping, which a reset takes over from the template.
-#[derive(Debug, Clone)]
-pub(super) struct Book {
-    areas: BTreeMap<u64, Area>,
-    heap: Heap,
-    pub(super) frames: Frames,
-    /// The part of the arena that is mapped ahead; empty until the freeze.
-    reserve: (u64, u64),
-    allow_write_execute: bool,
 }
 
 /// Address space of one VM.
@@ -136,79 +71,11 @@ pub(super) struct AddressSpace {
     pub(super) tables_changed: bool,
 }
 
-impl Book {
-    /// An empty book.
-    pub(super) fn new(frames: Frames, allow_write_execute: bool) -> Self {
-        Self {
-            areas: BTreeMap::new(),
-            heap: Heap::default(),
-            frames,
-            reserve: (0, 0),
-            allow_write_execute,
-        }
-    }
-
-    /// Puts the (empty) heap at `start`.
-    pub(super) fn place_heap(&mut self, start: u64) {
-        self.heap = Heap { start, end: start, mapped: start };
-    }
-
-    fn frozen(&self) -> bool {
-        self.reserve.1 != 0
-    }
-
-    fn is_free(&self, start: u64, end: u64) -> bool {
-        let below = self.areas.range(..end).next_back();
-        below.is_none_or(|(_, area)| area.end <= start)
-            && (end <= self.heap.start || start >= self.heap.mapped)
-    }
-
-    /// The lowest free range of `length` bytes that mappings without an address may use.
-    fn find_free(&self, length: u64) -> Option<u64> {
-        let (low, high) = if self.frozen() { self.reserve } else { (ARENA, ARENA_END) };
-        let mut at = low;
-        for (&start, area) in self.areas.range(low..high) {
-            if start.checked_sub(at).is_some_and(|gap| gap >= length) {
-                break;
-            }
-            at = at.max(area.end);
-        }
-        at.checked_add(length).filter(|end| *end <= high).map(|_| at)
-    }
-
-    fn in_reserve(&self, start: u64, end: u64) -> bool {
-        self.reserve.0 <= start && end <= self.reserve.1
-    }
-
-    /// Removes `start..end` from the areas and returns the pieces that were there.
-    fn cut(&mut self, start: u64, end: u64) -> Vec<(u64, Area)> {
-        let mut pieces = Vec::new();
-        let touched: Vec<u64> = self
-            .areas
-            .range(..end)
-            .rev()
-            .take_while(|(_, area)| area.end > start)
-            .map(|(&at, _)| at)
-            .collect();
-        for at in touched {
-            let Some(area) = self.areas.remove(&at) else { continue };
-            if at < start {
-                self.areas.insert(at, Area { end: start, ..area });
-            }
-            if area.end > end {
-                self.areas.insert(end, area);
-            }
-            pieces.push((at.max(start), Area { end: area.end.min(end), ..area }));
-        }
-        pieces
-    }
-}
-
 fn check_range(address: u64, length: u64) -> Result<(u64, u64), MapError> {
     let invalid = MapError::Invalid { address, length };
     let end = address.checked_add(page_up(length)).ok_or(invalid)?;
     let inside = address >= USER_START && end <= USER_END;
-    if address % PAGE_SIZE != 0 || length == 0 || length > USER_END || !inside {
+    if !address.is_multiple_of(PAGE_SIZE) || length == 0 || length > USER_END || !inside {
         return Err(invalid);
     }
     Ok((address, end))
@@ -217,7 +84,10 @@ fn check_range(address: u64, length: u64) -> Result<(u64, u64), MapError> {
 impl AddressSpace {
     /// Page-table editor of this space.
     pub(super) fn editor(&mut self) -> Editor<'_> {
-        Editor { memory: &mut self.memory, frames: &mut self.book.frames }
+        Editor {
+            memory: &mut self.memory,
+            frames: &mut self.book.frames,
+        }
     }
 
     /// Page number of the frame behind `address`, whatever its rights, if it has one.
@@ -232,7 +102,11 @@ impl AddressSpace {
         let size = to_usize(PAGE_SIZE);
         let at = frame * PAGE_SIZE;
         // Looking first keeps clean pages shared with the template.
-        let dirty = self.memory.main.bytes(at, size).is_some_and(|page| page.iter().any(|b| *b != 0));
+        let dirty = self
+            .memory
+            .main
+            .bytes(at, size)
+            .is_some_and(|page| page.iter().any(|b| *b != 0));
         if dirty && let Some(page) = self.memory.physical_mut(MAIN_PHYSICAL + at, size) {
             page.fill(0);
         }
@@ -240,7 +114,12 @@ impl AddressSpace {
 
     /// Makes a frame of the reserve read as zero: it does so unless this fork wrote it.
     fn clear_if_dirty(&mut self, frame: u64) {
-        if self.memory.tracker.as_ref().is_some_and(|tracker| tracker.contains(frame)) {
+        if self
+            .memory
+            .tracker
+            .as_ref()
+            .is_some_and(|tracker| tracker.contains(frame))
+        {
             self.clear_frame(frame);
         }
     }
@@ -350,7 +229,9 @@ impl AddressSpace {
 
     /// Takes the frame behind a page away from it.
     fn release_page(&mut self, address: u64) {
-        let Some(frame) = self.frame(address) else { return };
+        let Some(frame) = self.frame(address) else {
+            return;
+        };
         let root = self.memory.root;
         let mut editor = self.editor();
         if let Some(place) = page_table::leaf_place(&editor, root, address) {
@@ -378,7 +259,13 @@ impl AddressSpace {
         let pieces = self.book.cut(start, end);
         self.changed = true;
         for (at, area) in pieces {
-            self.book.areas.insert(at, Area { end: area.end, allow });
+            self.book.areas.insert(
+                at,
+                Area {
+                    end: area.end,
+                    allow,
+                },
+            );
         }
         for page in (start..end).step_by(to_usize(PAGE_SIZE)) {
             self.set_page(page, allow)?;
@@ -391,11 +278,20 @@ impl AddressSpace {
         let heap = self.book.heap;
         let mut at = start;
         while at < end {
-            let area = self.book.areas.range(..=at).next_back().map(|(_, area)| area.end);
+            let area = self
+                .book
+                .areas
+                .range(..=at)
+                .next_back()
+                .map(|(_, area)| area.end);
             at = match area {
                 Some(stop) if stop > at => stop,
                 _ if heap.start <= at && at < page_up(heap.end) => page_up(heap.end),
-                _ => return Err(MapError::NoMemory { length: end - start }),
+                _ => {
+                    return Err(MapError::NoMemory {
+                        length: end - start,
+                    });
+                }
             };
         }
         Ok(())
@@ -461,7 +357,12 @@ impl AddressSpace {
             self.set_page(page, Protection::READ_WRITE)?;
         }
         self.book.heap.mapped = heap_end;
-        let top = self.book.areas.range(ARENA..ARENA_END).next_back().map_or(ARENA, |(_, a)| a.end);
+        let top = self
+            .book
+            .areas
+            .range(ARENA..ARENA_END)
+            .next_back()
+            .map_or(ARENA, |(_, a)| a.end);
         let end = top + (usable - heap_pages) * PAGE_SIZE;
         for page in (top..end).step_by(to_usize(PAGE_SIZE)) {
             self.set_page(page, Protection::READ_WRITE)?;

@@ -46,6 +46,5 @@ fn follows_call(guest: &dyn Guest, address: u64) -> bool {
     if guest.read(address.wrapping_sub(7), &mut before).is_err() {
         return false;
     }
-    before[2] == 0xe8
-        || (0..=5).any(|at| before[at] == 0xff && before[at + 1] >> 3 & 7 == 2)
+    before[2] == 0xe8 || (0..=5).any(|at| before[at] == 0xff && before[at + 1] >> 3 & 7 == 2)
 }

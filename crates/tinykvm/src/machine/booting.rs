@@ -3,13 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::address_space::{Book, Editor, Frames};
+use kvm_bindings::kvm_sregs;
+
+use super::address_space::Editor;
+use super::book::{Book, Frames};
 use super::core::Core;
 use super::engine::Engine;
 use super::exit::Exit;
 use super::guest_memory::GuestMemory;
-use super::template::Template;
 use super::system;
+use super::template::Template;
 use crate::arch::x86_64::special::USER_RFLAGS;
 use crate::arch::x86_64::stubs;
 use crate::mem::{Mapping, Memfd, Sharing};
@@ -35,7 +38,11 @@ pub struct Limits {
 impl Default for Limits {
     /// 256 MB, of which a fork may change 64 MB; no memory is both writable and executable.
     fn default() -> Self {
-        Self { memory: 256 << 20, request_memory: 64 << 20, allow_write_execute: false }
+        Self {
+            memory: 256 << 20,
+            request_memory: 64 << 20,
+            allow_write_execute: false,
+        }
     }
 }
 
@@ -88,6 +95,8 @@ pub struct Booting {
     memfd: Memfd,
     loaded: Loaded,
     limits: Limits,
+    /// Special registers of a fresh program.
+    fresh: kvm_sregs,
 }
 
 impl Booting {
@@ -98,7 +107,11 @@ impl Booting {
     /// memory refused.
     pub fn new(engine: &'static Engine, options: &BootOptions<'_>) -> Result<Self, EngineError> {
         let limits = options.limits;
-        let small = |what, needed| EngineError::NoMemory { what, needed, limit: limits.memory };
+        let small = |what, needed| EngineError::NoMemory {
+            what,
+            needed,
+            limit: limits.memory,
+        };
         if limits.memory < SMALLEST_MEMORY {
             return Err(small("any program", SMALLEST_MEMORY));
         }
@@ -110,9 +123,17 @@ impl Booting {
         let root = {
             // The tables are built before the VM exists, on the same memory.
             let host_page = Mapping::anonymous(to_usize(PAGE_SIZE))?;
-            let mut memory = GuestMemory { main, host_page, tracker: None, root: 0 };
+            let mut memory = GuestMemory {
+                main,
+                host_page,
+                tracker: None,
+                root: 0,
+            };
             let mut editor = Editor::with_root(&mut memory, &mut frames)?;
-            system::map(&mut editor, options.vdso.map_or(0, |image| image.len() as u64))?;
+            system::map(
+                &mut editor,
+                options.vdso.map_or(0, |image| image.len() as u64),
+            )?;
             let root = editor.root();
             main = memory.main;
             root
@@ -139,7 +160,15 @@ impl Booting {
             random: SYSTEM_HOST_PAGE + HOST_PAGE_RANDOM,
             vdso: options.vdso.map(|_| SYSTEM_VDSO),
         };
-        let mut booting = Self { core, image, memfd, loaded, limits };
+        let fresh = *core.vcpu.special();
+        let mut booting = Self {
+            core,
+            image,
+            memfd,
+            loaded,
+            limits,
+            fresh,
+        };
         booting.refresh_host_page()?;
         Ok(booting)
     }
@@ -151,7 +180,9 @@ impl Booting {
             source: std::io::Error::other(error),
         })?;
         self.core.clock.refresh();
-        self.core.clock.publish(&mut self.core.space.memory.host_page, &random);
+        self.core
+            .clock
+            .publish(&mut self.core.space.memory.host_page, &random);
         Ok(())
     }
 
@@ -170,8 +201,14 @@ impl Booting {
     /// Sets the registers of a fresh program.
     pub fn start(&mut self, rip: u64, rsp: u64) {
         self.core.abandon();
+        *self.core.vcpu.special_mut() = self.fresh;
         let rflags = USER_RFLAGS;
-        *self.core.vcpu.registers_mut() = Registers { rip, rsp, rflags, ..Registers::default() };
+        *self.core.vcpu.registers_mut() = Registers {
+            rip,
+            rsp,
+            rflags,
+            ..Registers::default()
+        };
     }
 
     /// Runs until the program asks for something, at most for `budget` of wall time.
@@ -213,7 +250,13 @@ impl Booting {
             }
         }
         let call_stack = self.clear_below_stack(registers.rsp)?;
-        let Self { core, image, memfd, limits, .. } = self;
+        let Self {
+            core,
+            image,
+            memfd,
+            limits,
+            ..
+        } = self;
         let (engine, root) = (core.engine, core.space.memory.root);
         drop(core);
         memfd.seal()?;
@@ -245,7 +288,11 @@ impl Booting {
         let zeros = [0; 4096];
         let mut at = page_down(top);
         let broken = |_| EngineError::Internal("the stack is not mapped");
-        self.core.space.memory.write(at, &zeros[..to_usize(top - at)]).map_err(broken)?;
+        self.core
+            .space
+            .memory
+            .write(at, &zeros[..to_usize(top - at)])
+            .map_err(broken)?;
         while at > bottom {
             at -= PAGE_SIZE;
             let mut page = [0; 4096];
@@ -273,8 +320,15 @@ fn load_segment(core: &mut Core, image: &Image, segment: &SegmentPlan) -> Result
     let pages = segment.pages();
     let length = pages.end - pages.start;
     let space = &mut core.space;
-    space.map(Placement::FixedFree(pages.start), length, Protection::READ_WRITE)?;
+    space.map(
+        Placement::FixedFree(pages.start),
+        length,
+        Protection::READ_WRITE,
+    )?;
     let failed = MapError::NoMemory { length };
-    space.memory.write(segment.address, image.contents(segment)).map_err(|_| failed)?;
+    space
+        .memory
+        .write(segment.address, image.contents(segment))
+        .map_err(|_| failed)?;
     space.protect(pages.start, length, segment.allow)
 }

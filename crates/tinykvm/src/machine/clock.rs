@@ -23,14 +23,21 @@ impl Clock {
     /// A clock for a counter of `khz`; `None` (the guest makes system calls) without a usable one.
     pub(super) fn new(khz: Option<u32>) -> Self {
         let multiplier = khz.map_or(0, |khz| (1_000_000 << SHIFT) / u64::from(khz.max(1)));
-        Self { multiplier, ..Self::default() }
+        Self {
+            multiplier,
+            ..Self::default()
+        }
     }
 
     /// Takes the host's time now as the new base. Monotonic time never goes back, even where
     /// the extrapolation from the old base was ahead.
     pub(super) fn refresh(&mut self) {
         let start = time_stamp();
-        let ahead = if self.start == 0 { 0 } else { self.extrapolate(self.monotonic, start) };
+        let ahead = if self.start == 0 {
+            0
+        } else {
+            self.extrapolate(self.monotonic, start)
+        };
         self.realtime = realtime_now();
         self.monotonic = monotonic_now().max(ahead);
         self.start = start;

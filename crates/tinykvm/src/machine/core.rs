@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use tinykvm_abi::{calls, port};
 
-use super::address_space::{AddressSpace, Book};
+use super::address_space::AddressSpace;
+use super::book::Book;
 use super::clock::Clock;
 use super::engine::Engine;
 use super::exit::{Exception, Exit, GENERAL_PROTECTION, PAGE_FAULT};
@@ -71,12 +72,26 @@ impl Core {
     ) -> Result<Self, EngineError> {
         let host_page = Mapping::anonymous(to_usize(PAGE_SIZE))?;
         let vm = Vm::new(&engine.device, ring)?;
-        let kind = if ring > 0 { SlotKind::Logged } else { SlotKind::Plain };
+        let kind = if ring > 0 {
+            SlotKind::Logged
+        } else {
+            SlotKind::Plain
+        };
         vm.add_memory(MAIN_SLOT, MAIN_PHYSICAL, &main, kind)?;
-        vm.add_memory(HOST_PAGE_SLOT, HOST_PAGE_PHYSICAL, &host_page, SlotKind::Plain)?;
+        vm.add_memory(
+            HOST_PAGE_SLOT,
+            HOST_PAGE_PHYSICAL,
+            &host_page,
+            SlotKind::Plain,
+        )?;
         let vcpu = vm.vcpu(&engine.device)?;
         let timer = engine.watchdog.register(&vcpu);
-        let memory = GuestMemory { main, host_page, tracker: None, root };
+        let memory = GuestMemory {
+            main,
+            host_page,
+            tracker: None,
+            root,
+        };
         Ok(Self {
             timer,
             vcpu,
@@ -97,7 +112,11 @@ impl Core {
     }
 
     /// Brings the vCPU into user mode with `special` registers (or fresh ones) and runs it once.
-    pub(super) fn start_vcpu(&mut self, special: Option<&kvm_sregs>, gs: u64) -> Result<(), EngineError> {
+    pub(super) fn start_vcpu(
+        &mut self,
+        special: Option<&kvm_sregs>,
+        gs: u64,
+    ) -> Result<(), EngineError> {
         let root = self.space.memory.root;
         let special = match special {
             Some(special) => *special,
@@ -151,7 +170,10 @@ impl Core {
         registers.rflags = USER_RFLAGS;
         loop {
             match self.vcpu.run()? {
-                Stop::Out { port: PORT_INTERNAL, .. } => return Ok(()),
+                Stop::Out {
+                    port: PORT_INTERNAL,
+                    ..
+                } => return Ok(()),
                 Stop::Interrupted => {}
                 Stop::Other(reason) => {
                     let rip = self.vcpu.registers().rip;
@@ -191,10 +213,14 @@ impl Core {
                     }
                 }
                 Stop::Shutdown => {
-                    return Ok(Exit::Shutdown { reason: kvm_bindings::KVM_EXIT_SHUTDOWN });
+                    return Ok(Exit::Shutdown {
+                        reason: kvm_bindings::KVM_EXIT_SHUTDOWN,
+                    });
                 }
                 Stop::NoMemory { .. } => {
-                    return Ok(Exit::Shutdown { reason: kvm_bindings::KVM_EXIT_MMIO });
+                    return Ok(Exit::Shutdown {
+                        reason: kvm_bindings::KVM_EXIT_MMIO,
+                    });
                 }
                 Stop::Other(reason) => return Ok(Exit::Shutdown { reason }),
             }
@@ -237,7 +263,9 @@ impl Core {
             port::PORT_HYPERCALL => {
                 self.vcpu.registers_mut().rip = behind;
                 if value == calls::STOP {
-                    return Some(Exit::Returned { value: self.vcpu.registers().rdi });
+                    return Some(Exit::Returned {
+                        value: self.vcpu.registers().rdi,
+                    });
                 }
                 Some(Exit::Hypercall { number: value })
             }
@@ -255,7 +283,11 @@ impl Core {
     }
 
     fn is_syscall_stub(&self, rip: u64, ring: u8) -> bool {
-        let expected = if self.engine.flavour() == Flavour::Hardware { 0 } else { 3 };
+        let expected = if self.engine.flavour() == Flavour::Hardware {
+            0
+        } else {
+            3
+        };
         ring == expected && rip == system::syscall_entry(self.engine.flavour())
     }
 
@@ -308,7 +340,9 @@ impl Core {
                 .bytes(EXCEPTION_STACK.wrapping_add(at), to_usize(words * 8))
                 .filter(|_| at < PAGE_SIZE);
             let Some(frame) = frame else {
-                return Exit::Shutdown { reason: kvm_bindings::KVM_EXIT_SHUTDOWN };
+                return Exit::Shutdown {
+                    reason: kvm_bindings::KVM_EXIT_SHUTDOWN,
+                };
             };
             let mut words = frame
                 .chunks_exact(8)
@@ -321,11 +355,27 @@ impl Core {
             let rflags = words.next().unwrap_or(0);
             let rsp = words.next().unwrap_or(0);
             if code_segment & 3 != 3 {
-                return Exit::Shutdown { reason: kvm_bindings::KVM_EXIT_SHUTDOWN };
+                return Exit::Shutdown {
+                    reason: kvm_bindings::KVM_EXIT_SHUTDOWN,
+                };
             }
-            registers = Registers { rip, rflags, rsp, ..registers };
+            registers = Registers {
+                rip,
+                rflags,
+                rsp,
+                ..registers
+            };
         }
-        let address = if vector == PAGE_FAULT { self.vcpu.special().cr2 } else { 0 };
-        Exit::Exception(Exception { vector, error_code, address, registers })
+        let address = if vector == PAGE_FAULT {
+            self.vcpu.special().cr2
+        } else {
+            0
+        };
+        Exit::Exception(Exception {
+            vector,
+            error_code,
+            address,
+            registers,
+        })
     }
 }

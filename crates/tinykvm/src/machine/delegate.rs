@@ -46,7 +46,10 @@ macro_rules! guest_by_core {
                 self.core.space.memory.write(address, data)
             }
             fn check_readable(&self, address: u64, length: u64) -> Result<(), BadAddress> {
-                self.core.space.memory.for_each_piece(address, length, |_| ())
+                self.core
+                    .space
+                    .memory
+                    .for_each_piece(address, length, |_| ())
             }
             fn map(
                 &mut self,

@@ -57,7 +57,9 @@ impl Tracker {
 
     /// True if the page may differ from the template.
     pub(super) fn contains(&self, page: u64) -> bool {
-        self.present.get(to_usize(page / 64)).is_some_and(|word| word >> (page % 64) & 1 != 0)
+        self.present
+            .get(to_usize(page / 64))
+            .is_some_and(|word| word >> (page % 64) & 1 != 0)
     }
 
     /// Takes in what the ring has named since the last time. No system call.

@@ -33,7 +33,11 @@ impl Engine {
         let device = Device::open()?;
         let probe = probe::probe(&device)?;
         let watchdog = Watchdog::start()?;
-        Ok(ENGINE.get_or_init(|| Self { device, probe, watchdog }))
+        Ok(ENGINE.get_or_init(|| Self {
+            device,
+            probe,
+            watchdog,
+        }))
     }
 
     /// How this host's KVM runs guests.

@@ -96,7 +96,10 @@ impl Exception {
                 "r10={:016x} r11={:016x} r12={:016x} r13={:016x} r14={:016x}",
                 r.r10, r.r11, r.r12, r.r13, r.r14
             ),
-            format!("r15={:016x} rip={:016x} rflags={:08x}", r.r15, r.rip, r.rflags),
+            format!(
+                "r15={:016x} rip={:016x} rflags={:08x}",
+                r.r15, r.rip, r.rflags
+            ),
         ]
     }
 }
@@ -110,7 +113,11 @@ impl fmt::Display for Exception {
                 code if code & 2 != 0 => "write to",
                 _ => "read of",
             };
-            let kind = if self.error_code & 1 != 0 { "protected" } else { "unmapped" };
+            let kind = if self.error_code & 1 != 0 {
+                "protected"
+            } else {
+                "unmapped"
+            };
             write!(f, ", {access} {kind} address {:#x}", self.address)?;
         } else if self.error_code != 0 {
             write!(f, ", error code {:#x}", self.error_code)?;

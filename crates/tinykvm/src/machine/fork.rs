@@ -61,7 +61,11 @@ impl Fork {
             settled,
             random: ChaCha12Rng::from_os_rng(),
             fresh: [0; 32],
-            shrinking: Shrinking { resets_left: FIRST_SHRINK, interval: FIRST_SHRINK, dropped_at: 0 },
+            shrinking: Shrinking {
+                resets_left: FIRST_SHRINK,
+                interval: FIRST_SHRINK,
+                dropped_at: 0,
+            },
         }
     }
 
@@ -77,7 +81,9 @@ impl Fork {
         self.core.timer.disarm(&mut self.core.vcpu);
         self.random.fill_bytes(&mut self.fresh);
         self.core.clock.refresh();
-        self.core.clock.publish(&mut self.core.space.memory.host_page, &self.fresh);
+        self.core
+            .clock
+            .publish(&mut self.core.space.memory.host_page, &self.fresh);
         self.core.timer.arm(budget);
     }
 
@@ -92,7 +98,9 @@ impl Fork {
     #[must_use]
     pub fn seed(&self) -> [u64; 2] {
         let word = |at: usize| {
-            self.fresh[at..at + 8].try_into().map_or(0, u64::from_le_bytes)
+            self.fresh[at..at + 8]
+                .try_into()
+                .map_or(0, u64::from_le_bytes)
         };
         [word(16), word(24)]
     }
@@ -130,7 +138,10 @@ impl Fork {
     pub fn push(&mut self, bytes: &[u8], align: u64) -> Result<u64, BadAddress> {
         let rsp = self.core.vcpu.registers().rsp;
         let length = bytes.len() as u64;
-        let at = rsp.checked_sub(length).ok_or(BadAddress { address: rsp, length })? & !(align - 1);
+        let at = rsp.checked_sub(length).ok_or(BadAddress {
+            address: rsp,
+            length,
+        })? & !(align - 1);
         self.core.space.memory.write(at, bytes)?;
         self.core.vcpu.registers_mut().rsp = at;
         Ok(at)
@@ -147,7 +158,15 @@ impl Fork {
         self.push(&returned.to_le_bytes(), 8)?;
         let registers = self.core.vcpu.registers_mut();
         let [rdi, rsi, third, rcx, r8, r9] = arguments;
-        *registers = Registers { rdi, rsi, r11: third, rcx, r8, r9, ..*registers };
+        *registers = Registers {
+            rdi,
+            rsi,
+            r11: third,
+            rcx,
+            r8,
+            r9,
+            ..*registers
+        };
         Ok(())
     }
 
@@ -157,7 +176,10 @@ impl Fork {
         self.restore_special();
         let variant = self.core.engine.probe.stub_variant();
         let rip = SYSTEM_USER_STUBS + stubs::user().resume[variant];
-        *self.core.vcpu.registers_mut() = Registers { rip, ..self.template.registers };
+        *self.core.vcpu.registers_mut() = Registers {
+            rip,
+            ..self.template.registers
+        };
     }
 
     /// The registers at the freeze: the arguments of the wait call are in them.
@@ -209,7 +231,10 @@ impl Fork {
             space.stale = true;
             self.core.flush_if_stale()?;
         }
-        Ok(ResetReport { pages: count as u64, dropped })
+        Ok(ResetReport {
+            pages: count as u64,
+            dropped,
+        })
     }
 
     /// Bytes of memory that this fork has for itself.
@@ -223,7 +248,12 @@ impl Fork {
     /// up (the [`BadAddress`] does not tell).
     #[must_use]
     pub fn memory_exceeded(&self) -> bool {
-        self.core.space.memory.tracker.as_ref().is_some_and(super::dirty::Tracker::exceeded)
+        self.core
+            .space
+            .memory
+            .tracker
+            .as_ref()
+            .is_some_and(super::dirty::Tracker::exceeded)
     }
 
     /// Readable guest memory in place, as slices of contiguous memory.
@@ -232,7 +262,10 @@ impl Fork {
     /// [`BadAddress`] unless all of it is readable.
     pub fn pieces(&self, address: u64, length: u64) -> Result<Pieces<'_>, BadAddress> {
         let mut pieces = Vec::new();
-        self.core.space.memory.for_each_piece(address, length, |piece| pieces.push(piece))?;
+        self.core
+            .space
+            .memory
+            .for_each_piece(address, length, |piece| pieces.push(piece))?;
         Ok(Pieces(pieces.into_iter()))
     }
 
@@ -283,7 +316,11 @@ impl Shrinking {
             return false;
         }
         let grew_back = self.dropped_at > 0 && count >= self.dropped_at / 2;
-        self.interval = if grew_back { self.interval.saturating_mul(4) } else { FIRST_SHRINK };
+        self.interval = if grew_back {
+            self.interval.saturating_mul(4)
+        } else {
+            FIRST_SHRINK
+        };
         self.resets_left = self.interval;
         self.dropped_at = count;
         true
@@ -295,7 +332,11 @@ mod tests {
     use super::*;
 
     fn fresh() -> Shrinking {
-        Shrinking { resets_left: FIRST_SHRINK, interval: FIRST_SHRINK, dropped_at: 0 }
+        Shrinking {
+            resets_left: FIRST_SHRINK,
+            interval: FIRST_SHRINK,
+            dropped_at: 0,
+        }
     }
 
     #[test]

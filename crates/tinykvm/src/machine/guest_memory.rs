@@ -92,7 +92,10 @@ impl GuestMemory {
 
     /// Copies `data` into a user-writable range.
     pub(super) fn write(&mut self, address: u64, data: &[u8]) -> Result<(), BadAddress> {
-        let bad = BadAddress { address, length: data.len() as u64 };
+        let bad = BadAddress {
+            address,
+            length: data.len() as u64,
+        };
         let end = address.checked_add(data.len() as u64).ok_or(bad)?;
         let mut at = address;
         let mut rest = data;
@@ -100,7 +103,9 @@ impl GuestMemory {
             let size = to_usize((page_down(at) + PAGE_SIZE).min(end) - at);
             let found = self.walk(at).filter(|found| found.writable).ok_or(bad)?;
             let (now, later) = rest.split_at(size);
-            self.physical_mut(found.physical, size).ok_or(bad)?.copy_from_slice(now);
+            self.physical_mut(found.physical, size)
+                .ok_or(bad)?
+                .copy_from_slice(now);
             rest = later;
             at += size as u64;
         }

@@ -6,6 +6,7 @@
 
 mod address_space;
 mod backtrace;
+mod book;
 mod booting;
 mod clock;
 mod core;

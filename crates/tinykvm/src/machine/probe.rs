@@ -4,7 +4,8 @@ use std::fmt;
 
 use tinykvm_abi::port;
 
-use super::address_space::{Editor, Frames};
+use super::address_space::Editor;
+use super::book::Frames;
 use super::core::{HOST_PAGE_SLOT, MAIN_SLOT};
 use super::guest_memory::GuestMemory;
 use super::system;
@@ -84,7 +85,12 @@ pub(crate) fn probe(device: &Device) -> Result<Probe, EngineError> {
     }
     let vm = Vm::new(device, 0)?;
     vm.add_memory(MAIN_SLOT, MAIN_PHYSICAL, &memory.main, SlotKind::Plain)?;
-    vm.add_memory(HOST_PAGE_SLOT, HOST_PAGE_PHYSICAL, &memory.host_page, SlotKind::Plain)?;
+    vm.add_memory(
+        HOST_PAGE_SLOT,
+        HOST_PAGE_PHYSICAL,
+        &memory.host_page,
+        SlotKind::Plain,
+    )?;
     let mut vcpu = vm.vcpu(device)?;
     // On hardware ring 0 is about to fetch from a user page, which SMEP would refuse.
     let features = device.features().without_smep();
@@ -93,21 +99,47 @@ pub(crate) fn probe(device: &Device) -> Result<Probe, EngineError> {
     let entry = system::syscall_entry(Flavour::Pvm);
     vcpu.set_msrs(&special::syscall_registers(entry))?;
     let (stop, rip) = run(&mut vcpu, USER_START)?;
-    if stop != (Stop::Out { port: port::PORT_SYSCALL, value: 0 }) || rip & !2 != entry {
-        return Err(EngineError::Missing { name: "a way to take system calls" });
+    if stop
+        != (Stop::Out {
+            port: port::PORT_SYSCALL,
+            value: 0,
+        })
+        || rip & !2 != entry
+    {
+        return Err(EngineError::Missing {
+            name: "a way to take system calls",
+        });
     }
     let ring = vcpu.special().cs.dpl;
-    let flavour = if ring == 0 { Flavour::Hardware } else { Flavour::Pvm };
+    let flavour = if ring == 0 {
+        Flavour::Hardware
+    } else {
+        Flavour::Pvm
+    };
     let rip_at_out = rip == entry;
     *vcpu.special_mut() = user;
     let (stop, _) = run(&mut vcpu, SYSTEM_USER_STUBS + stubs::user().keys)?;
-    let protection_keys = matches!(stop, Stop::Out { port: stubs::PORT_INTERNAL, .. });
-    Ok(Probe { flavour, rip_at_out, protection_keys })
+    let protection_keys = matches!(
+        stop,
+        Stop::Out {
+            port: stubs::PORT_INTERNAL,
+            ..
+        }
+    );
+    Ok(Probe {
+        flavour,
+        rip_at_out,
+        protection_keys,
+    })
 }
 
 /// Runs user code from `rip` on and returns how, and where, it stopped.
 fn run(vcpu: &mut Vcpu, rip: u64) -> Result<(Stop, u64), EngineError> {
-    *vcpu.registers_mut() = Registers { rip, rflags: USER_RFLAGS, ..Registers::default() };
+    *vcpu.registers_mut() = Registers {
+        rip,
+        rflags: USER_RFLAGS,
+        ..Registers::default()
+    };
     let stop = with_signal_blocked(|| vcpu.run())?;
     let rip = vcpu.registers().rip;
     match stop {

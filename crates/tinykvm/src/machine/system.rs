@@ -17,9 +17,14 @@ const FULL: EngineError = EngineError::Internal("no room for the engine's own pa
 /// Writes descriptor tables and stubs, and the vDSO image if there is one.
 pub(super) fn write(main: &mut Mapping, vdso: Option<&[u8]>) -> Result<(), EngineError> {
     let mut put = |at: u64, bytes: &[u8]| {
-        main.bytes_mut(at, bytes.len()).map(|place| place.copy_from_slice(bytes)).ok_or(FULL)
+        main.bytes_mut(at, bytes.len())
+            .map(|place| place.copy_from_slice(bytes))
+            .ok_or(FULL)
     };
-    let gdt: Vec<u8> = descriptors::gdt(SYSTEM).iter().flat_map(|d| d.to_le_bytes()).collect();
+    let gdt: Vec<u8> = descriptors::gdt(SYSTEM)
+        .iter()
+        .flat_map(|d| d.to_le_bytes())
+        .collect();
     put(GDT, &gdt)?;
     put(IDT, &descriptors::idt(SYSTEM))?;
     put(EXCEPTION_STUBS, &stubs::kernel())?;
@@ -46,14 +51,20 @@ pub(super) fn syscall_entry(flavour: Flavour) -> u64 {
 pub(super) fn map(editor: &mut Editor<'_>, vdso: u64) -> Result<(), EngineError> {
     let root = editor.root();
     let mut page = |address, physical, access| {
-        page_table::map(editor, root, address, physical, access).map(drop).ok_or(FULL)
+        page_table::map(editor, root, address, physical, access)
+            .map(drop)
+            .ok_or(FULL)
     };
     for offset in (0..USER_STUBS).step_by(4096) {
         page(SYSTEM + offset, MAIN_PHYSICAL + offset, Access::Supervisor)?;
     }
     let code = Access::User(Protection::READ_EXECUTE);
     page(SYSTEM_USER_STUBS, MAIN_PHYSICAL + USER_STUBS, code)?;
-    page(SYSTEM_HOST_PAGE, HOST_PAGE_PHYSICAL, Access::User(Protection::READ))?;
+    page(
+        SYSTEM_HOST_PAGE,
+        HOST_PAGE_PHYSICAL,
+        Access::User(Protection::READ),
+    )?;
     for offset in (0..vdso.div_ceil(PAGE_SIZE) * PAGE_SIZE).step_by(4096) {
         page(SYSTEM_VDSO + offset, MAIN_PHYSICAL + VDSO + offset, code)?;
     }
@@ -68,8 +79,14 @@ pub(super) fn map_vector_image(
     let root = editor.root();
     for offset in (0..VECTOR_IMAGE_SIZE).step_by(4096) {
         let physical = MAIN_PHYSICAL + VECTOR_IMAGE + offset;
-        page_table::map(editor, root, SYSTEM_VECTOR_IMAGE + offset, physical, Access::User(allow))
-            .ok_or(FULL)?;
+        page_table::map(
+            editor,
+            root,
+            SYSTEM_VECTOR_IMAGE + offset,
+            physical,
+            Access::User(allow),
+        )
+        .ok_or(FULL)?;
     }
     Ok(())
 }

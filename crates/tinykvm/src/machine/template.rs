@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use kvm_bindings::kvm_sregs;
 
-use super::address_space::Book;
+use super::book::Book;
 use super::core::Core;
 use super::dirty::Tracker;
 use super::engine::Engine;

@@ -46,7 +46,12 @@ impl Mapping {
             // Private, because kernels before 6.7 refuse any shared mapping of a sealed memfd.
             Sharing::ReadOnly => (libc::PROT_READ, libc::MAP_PRIVATE | libc::MAP_NORESERVE),
         };
-        Self::map(to_usize(file.length()), protection, flags, file.descriptor())
+        Self::map(
+            to_usize(file.length()),
+            protection,
+            flags,
+            file.descriptor(),
+        )
     }
 
     /// Maps `length` bytes of zeroed anonymous memory.
@@ -106,7 +111,9 @@ impl Mapping {
 
     /// Drops this private mapping's own copies of the pages of a page-aligned range.
     pub(crate) fn drop_private_pages(&mut self, offset: u64, length: usize) {
-        let Some(range) = self.bytes_mut(offset, length) else { return };
+        let Some(range) = self.bytes_mut(offset, length) else {
+            return;
+        };
         // SAFETY: the range lies in this mapping, which is exclusively borrowed. The call can
         // fail only for bad arguments, which the check above excludes.
         unsafe { libc::madvise(range.as_mut_ptr().cast(), length, libc::MADV_DONTNEED) };

@@ -27,8 +27,10 @@ impl Memfd {
         }
         // SAFETY: `fd` is a fresh descriptor that nothing else owns.
         let file = unsafe { File::from_raw_fd(fd) };
-        file.set_len(length)
-            .map_err(|source| EngineError::System { operation: "ftruncate of a memfd", source })?;
+        file.set_len(length).map_err(|source| EngineError::System {
+            operation: "ftruncate of a memfd",
+            source,
+        })?;
         Ok(Self { file, length })
     }
 
@@ -40,19 +42,6 @@ impl Memfd {
     /// Its descriptor, for `mmap`.
     pub(super) fn descriptor(&self) -> RawFd {
         self.file.as_raw_fd()
-    }
-
-    /// Frees the pages of a page-aligned range, which then reads as zero.
-    pub(crate) fn punch(&self, offset: u64, length: u64) -> Result<(), EngineError> {
-        let (Ok(offset), Ok(length)) = (i64::try_from(offset), i64::try_from(length)) else {
-            return Err(EngineError::Internal("a hole beyond the end of the memfd"));
-        };
-        let mode = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
-        // SAFETY: a plain system call on a descriptor that we own.
-        if unsafe { libc::fallocate(self.file.as_raw_fd(), mode, offset, length) } < 0 {
-            return Err(EngineError::last_os("fallocate(PUNCH_HOLE)"));
-        }
-        Ok(())
     }
 
     /// Makes contents and size immutable for ever. Fails while a writable shared mapping exists.

@@ -119,10 +119,15 @@ impl Image {
         if headers.iter().any(|header| header.p_type == PT_INTERP) {
             return Err(ElfError::Dynamic);
         }
-        let bias = if header.e_type == ET_DYN { IMAGE_BASE } else { 0 };
+        let bias = if header.e_type == ET_DYN {
+            IMAGE_BASE
+        } else {
+            0
+        };
         let segments = plan_segments(&headers, bias, bytes.len())?;
         let entry = header.e_entry.wrapping_add(bias);
-        let inside = |s: &SegmentPlan| s.allow.execute && (s.address..s.address + s.length).contains(&entry);
+        let inside =
+            |s: &SegmentPlan| s.allow.execute && (s.address..s.address + s.length).contains(&entry);
         if !segments.iter().any(inside) {
             return Err(ElfError::Entry(entry));
         }
@@ -140,13 +145,18 @@ impl Image {
     /// The address of a symbol, or `None` if the program has none of that name (or is stripped).
     #[must_use]
     pub fn symbol(&self, name: &str) -> Option<u64> {
-        self.symbols.iter().find(|symbol| symbol.name == name).map(|symbol| symbol.address)
+        self.symbols
+            .iter()
+            .find(|symbol| symbol.name == name)
+            .map(|symbol| symbol.address)
     }
 
     /// The function or object that `address` lies in, and how far in.
     #[must_use]
     pub fn describe(&self, address: u64) -> Option<(String, u64)> {
-        let after = self.symbols.partition_point(|symbol| symbol.address <= address);
+        let after = self
+            .symbols
+            .partition_point(|symbol| symbol.address <= address);
         let symbol = self.symbols.get(after.checked_sub(1)?)?;
         let offset = address - symbol.address;
         // Assembler symbols have size 0; they reach up to the next symbol.
@@ -188,7 +198,9 @@ impl Image {
 
     /// First page boundary above all segments.
     pub(crate) fn end(&self) -> u64 {
-        self.segments.last().map_or(0, |segment| segment.pages().end)
+        self.segments
+            .last()
+            .map_or(0, |segment| segment.pages().end)
     }
 }
 
@@ -209,7 +221,10 @@ fn plan_segments(
     bias: u64,
     file_length: usize,
 ) -> Result<Vec<SegmentPlan>, ElfError> {
-    let loads: Vec<_> = headers.iter().filter(|h| h.p_type == PT_LOAD && h.p_memsz > 0).collect();
+    let loads: Vec<_> = headers
+        .iter()
+        .filter(|h| h.p_type == PT_LOAD && h.p_memsz > 0)
+        .collect();
     if loads.is_empty() || loads.len() > MAX_SEGMENTS {
         return Err(ElfError::SegmentCount(loads.len()));
     }
@@ -223,8 +238,13 @@ fn plan_segments(
         if file_end.is_none_or(|end| end > file_length as u64) {
             return Err(invalid("it points outside the file"));
         }
-        let address = header.p_vaddr.checked_add(bias).ok_or(invalid("its address wraps"))?;
-        let end = address.checked_add(header.p_memsz).ok_or(invalid("its length wraps"))?;
+        let address = header
+            .p_vaddr
+            .checked_add(bias)
+            .ok_or(invalid("its address wraps"))?;
+        let end = address
+            .checked_add(header.p_memsz)
+            .ok_or(invalid("its length wraps"))?;
         if address < USER_START || end > IMAGE_END {
             return Err(invalid("it lies outside the addresses for programs"));
         }
@@ -236,13 +256,20 @@ fn plan_segments(
             address,
             length: header.p_memsz,
             file: to_usize(header.p_offset)..to_usize(header.p_offset + header.p_filesz),
-            allow: Protection { read: flag(PF_R), write: flag(PF_W), execute: flag(PF_X) },
+            allow: Protection {
+                read: flag(PF_R),
+                write: flag(PF_W),
+                execute: flag(PF_X),
+            },
         });
     }
     segments.sort_by_key(|segment| segment.address);
     for index in 1..segments.len() {
         if segments[index - 1].pages().end > segments[index].pages().start {
-            return Err(ElfError::Overlap { first: index - 1, second: index });
+            return Err(ElfError::Overlap {
+                first: index - 1,
+                second: index,
+            });
         }
     }
     Ok(segments)
@@ -262,13 +289,17 @@ fn header_address(
     segments
         .iter()
         .find(|segment| segment.file.contains(&offset))
-        .map_or(0, |segment| segment.address + (offset - segment.file.start) as u64)
+        .map_or(0, |segment| {
+            segment.address + (offset - segment.file.start) as u64
+        })
 }
 
 /// The functions and objects of `.symtab`, by address. A broken table counts as none: a program
 /// runs without symbols too.
 fn read_symbols(bytes: &[u8], header: &Header, bias: u64, context: Ctx) -> Vec<Symbol> {
-    let Ok(offset) = usize::try_from(header.e_shoff) else { return Vec::new() };
+    let Ok(offset) = usize::try_from(header.e_shoff) else {
+        return Vec::new();
+    };
     if offset == 0 || offset >= bytes.len() {
         return Vec::new();
     }
@@ -280,13 +311,20 @@ fn read_symbols(bytes: &[u8], header: &Header, bias: u64, context: Ctx) -> Vec<S
         let end = start.checked_add(usize::try_from(section.sh_size).ok()?)?;
         bytes.get(start..end)
     };
-    let table = sections.iter().find(|section| section.sh_type == SHT_SYMTAB).and_then(|section| {
-        let strings = sections.get(usize::try_from(section.sh_link).ok()?)?;
-        Some((inside(section)?, inside(strings)?))
-    });
-    let Some((table, strings)) = table else { return Vec::new() };
+    let table = sections
+        .iter()
+        .find(|section| section.sh_type == SHT_SYMTAB)
+        .and_then(|section| {
+            let strings = sections.get(usize::try_from(section.sh_link).ok()?)?;
+            Some((inside(section)?, inside(strings)?))
+        });
+    let Some((table, strings)) = table else {
+        return Vec::new();
+    };
     let count = (table.len() / 24).min(MAX_SYMBOLS);
-    let Ok(entries) = Symtab::parse(table, 0, count, context) else { return Vec::new() };
+    let Ok(entries) = Symtab::parse(table, 0, count, context) else {
+        return Vec::new();
+    };
     let mut symbols: Vec<Symbol> = entries
         .iter()
         .filter(|entry| {
@@ -296,10 +334,17 @@ fn read_symbols(bytes: &[u8], header: &Header, bias: u64, context: Ctx) -> Vec<S
         })
         .filter(|entry| entry.st_shndx != 0 && entry.st_name != 0)
         .filter_map(|entry| {
-            let name = strings.get(entry.st_name..)?.split(|byte| *byte == 0).next()?;
+            let name = strings
+                .get(entry.st_name..)?
+                .split(|byte| *byte == 0)
+                .next()?;
             let name = String::from_utf8_lossy(name).into_owned();
             let address = entry.st_value.checked_add(bias)?;
-            Some(Symbol { address, size: entry.st_size, name })
+            Some(Symbol {
+                address,
+                size: entry.st_size,
+                name,
+            })
         })
         .collect();
     symbols.sort_by_key(|symbol| symbol.address);

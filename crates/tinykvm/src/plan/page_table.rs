@@ -65,8 +65,7 @@ pub(crate) fn frame_of(entry: u64) -> Option<u64> {
 pub(crate) fn takes_rights(before: u64, after: u64) -> bool {
     let kept = before & after & (WRITABLE | USER) == before & (WRITABLE | USER)
         && after & NO_EXECUTE <= before & NO_EXECUTE;
-    before & PRESENT != 0
-        && (after & PRESENT == 0 || before & ADDRESS != after & ADDRESS || !kept)
+    before & PRESENT != 0 && (after & PRESENT == 0 || before & ADDRESS != after & ADDRESS || !kept)
 }
 
 /// Index of `address` in the table of `level` (3 = PML4, 0 = page table).
@@ -142,7 +141,10 @@ mod tests {
 
     impl Fake {
         fn new(pages: u64) -> Self {
-            Self { words: vec![0; 512], pages }
+            Self {
+                words: vec![0; 512],
+                pages,
+            }
         }
     }
 
@@ -165,7 +167,14 @@ mod tests {
     fn unmapped_and_upper_half_addresses_do_not_translate() {
         let mut memory = Fake::new(8);
         assert_eq!(translate(&memory, 0, 0x1000), None);
-        map(&mut memory, 0, 0x1000, 0x5000, Access::User(Protection::READ)).unwrap();
+        map(
+            &mut memory,
+            0,
+            0x1000,
+            0x5000,
+            Access::User(Protection::READ),
+        )
+        .unwrap();
         assert_eq!(translate(&memory, 0, 0x2000), None);
         assert_eq!(translate(&memory, 0, 0xffff_8000_0000_1000), None);
         assert_eq!(translate(&memory, 0, 0x8000_0000_1000), None);
@@ -174,8 +183,22 @@ mod tests {
     #[test]
     fn no_access_is_an_absent_entry() {
         let mut memory = Fake::new(8);
-        map(&mut memory, 0, 0x1000, 0x5000, Access::User(Protection::READ_WRITE)).unwrap();
-        let before = map(&mut memory, 0, 0x1000, 0x5000, Access::User(Protection::NONE)).unwrap();
+        map(
+            &mut memory,
+            0,
+            0x1000,
+            0x5000,
+            Access::User(Protection::READ_WRITE),
+        )
+        .unwrap();
+        let before = map(
+            &mut memory,
+            0,
+            0x1000,
+            0x5000,
+            Access::User(Protection::NONE),
+        )
+        .unwrap();
         assert_ne!(before, 0);
         assert_eq!(translate(&memory, 0, 0x1000), None);
     }
@@ -183,7 +206,10 @@ mod tests {
     #[test]
     fn running_out_of_tables_is_reported() {
         let mut memory = Fake::new(2);
-        assert_eq!(map(&mut memory, 0, 0x1000, 0x5000, Access::Supervisor), None);
+        assert_eq!(
+            map(&mut memory, 0, 0x1000, 0x5000, Access::Supervisor),
+            None
+        );
     }
 
     proptest! {

@@ -81,7 +81,11 @@ fn template_stack() -> u64 {
 
 fn overflow() {
     let exception = fault("overflow", &[]);
-    assert_eq!((exception.vector, exception.error_code & 3), (14, 2), "{exception}");
+    assert_eq!(
+        (exception.vector, exception.error_code & 3),
+        (14, 2),
+        "{exception}"
+    );
     let bottom = template_stack() & !0xf_ffff;
     assert!(exception.address < bottom, "below the stack");
 }
@@ -106,21 +110,29 @@ fn read_only() {
 
 fn names() {
     let mut fork = fork();
-    let Exit::Exception(exception) = call(&mut fork, "outer_fault", &[]) else { panic!() };
+    let Exit::Exception(exception) = call(&mut fork, "outer_fault", &[]) else {
+        panic!()
+    };
     let lines = backtrace(&fork, &image(), &exception.registers);
     let text = lines.join("\n");
     assert!(lines[0].contains("leaf_fault+"), "{text}");
     assert!(lines[1].contains("middle_fault+"), "{text}");
     assert!(lines[2].contains("outer_fault+"), "{text}");
     let shown = exception.to_string();
-    assert!(shown.contains("page fault at rip 0x") && shown.contains("write to unmapped address 0x10"));
+    assert!(
+        shown.contains("page fault at rip 0x") && shown.contains("write to unmapped address 0x10")
+    );
 }
 
 fn after_fault() {
     for name in ["undefined", "overflow", "leaf_fault"] {
         let mut fork = fork();
         assert!(matches!(call(&mut fork, name, &[]), Exit::Exception(_)));
-        assert_eq!(ask(&mut fork, "count", &[])[0], 8, "as an error callback would");
+        assert_eq!(
+            ask(&mut fork, "count", &[])[0],
+            8,
+            "as an error callback would"
+        );
         fork.reset().unwrap();
         assert_eq!(ask(&mut fork, "count", &[])[0], 8);
     }

@@ -14,7 +14,10 @@ pub fn cases() -> Vec<Case> {
         case("a_return_to_nowhere_is_a_fault", return_to_nowhere),
         case("software_interrupts_are_faults", interrupts),
         case("odd_flags_do_no_harm", flags),
-        case("denying_all_protection_keys_hurts_only_the_guest", protection_keys),
+        case(
+            "denying_all_protection_keys_hurts_only_the_guest",
+            protection_keys,
+        ),
     ]
 }
 
@@ -26,7 +29,11 @@ fn still_well(fork: &mut tinykvm::Fork) {
 fn other_ports() {
     let mut fork = fork();
     for port in [0x11, 0x12, 0x60, 0x7f, 0xa0, 0xcf8, 0x3f8, 0x510, 0xfff0] {
-        assert_eq!(ask(&mut fork, "other_port", &[port, 0xffff_ffff])[0], 1, "port {port:#x}");
+        assert_eq!(
+            ask(&mut fork, "other_port", &[port, 0xffff_ffff])[0],
+            1,
+            "port {port:#x}"
+        );
     }
     still_well(&mut fork);
 }
@@ -83,7 +90,10 @@ fn interrupts() {
     let mut fork = fork();
     let exit = call(&mut fork, "interrupt_80", &[]);
     // A general protection fault on hardware, an invalid opcode under PVM.
-    assert!(matches!(exit, Exit::Exception(e) if matches!(e.vector, 6 | 13)), "{exit:x?}");
+    assert!(
+        matches!(exit, Exit::Exception(e) if matches!(e.vector, 6 | 13)),
+        "{exit:x?}"
+    );
     still_well(&mut fork);
 }
 
@@ -99,7 +109,10 @@ fn flags() {
         still_well(&mut fork);
     }
     let exit = call(&mut fork, "interrupts_off", &[]);
-    assert!(matches!(exit, Exit::Hypercall { .. } | Exit::Exception(_)), "{exit:x?}");
+    assert!(
+        matches!(exit, Exit::Hypercall { .. } | Exit::Exception(_)),
+        "{exit:x?}"
+    );
     still_well(&mut fork);
 }
 
@@ -110,7 +123,12 @@ fn protection_keys() {
         assert!(matches!(call(&mut fork, "plant_pkru", &[]), Exit::Exception(e) if e.vector == 6));
         return;
     }
-    let exit = call_within(&mut fork, "deny_all_keys", &[], std::time::Duration::from_millis(200));
+    let exit = call_within(
+        &mut fork,
+        "deny_all_keys",
+        &[],
+        std::time::Duration::from_millis(200),
+    );
     assert!(!matches!(exit, Exit::Syscall), "{exit:x?}");
     still_well(&mut fork);
 }

@@ -9,7 +9,10 @@ pub fn cases() -> Vec<Case> {
     vec![
         case("a_function_gets_six_arguments_and_answers", six_arguments),
         case("a_function_that_returns_gives_its_value", returns),
-        case("system_calls_keep_registers_and_flags", system_calls_keep_registers),
+        case(
+            "system_calls_keep_registers_and_flags",
+            system_calls_keep_registers,
+        ),
         case("abi_calls_keep_every_register", abi_calls_keep_registers),
         case("an_inputs_stack_is_below_mains_and_zero", stack_is_zero),
         case("resume_goes_on_behind_the_wait_call", resume),
@@ -29,7 +32,10 @@ fn six_arguments() {
 
 fn returns() {
     let mut fork = fork();
-    assert_eq!(call(&mut fork, "twice", &[21]), Exit::Returned { value: 42 });
+    assert_eq!(
+        call(&mut fork, "twice", &[21]),
+        Exit::Returned { value: 42 }
+    );
 }
 
 fn system_calls_keep_registers() {
@@ -40,7 +46,10 @@ fn system_calls_keep_registers() {
 
 fn abi_calls_keep_registers() {
     let mut fork = fork();
-    assert_eq!(call(&mut fork, "kept_by_out", &[]), Exit::Hypercall { number: 0x77 });
+    assert_eq!(
+        call(&mut fork, "kept_by_out", &[]),
+        Exit::Hypercall { number: 0x77 }
+    );
     assert_eq!(go_on(&mut fork), Exit::Hypercall { number: ANSWER });
     assert_eq!(fork.registers().rdi, 1 + 1 + 2 + 1, "carry, rcx, r11, xmm3");
     assert_eq!(fork.registers().rsi, 0x77, "an unanswered call leaves rax");
@@ -58,7 +67,10 @@ fn resume() {
         fork.begin(BUDGET);
         fork.prepare_resume();
         assert_eq!(go_on(&mut fork), Exit::Hypercall { number: ANSWER });
-        assert_eq!((fork.registers().rdi, fork.registers().rsi), (0x123_4567, 8));
+        assert_eq!(
+            (fork.registers().rdi, fork.registers().rsi),
+            (0x123_4567, 8)
+        );
         assert_eq!(go_on(&mut fork), Exit::Hypercall { number: ANSWER });
         assert_eq!(fork.registers().rsi, 9);
         fork.reset().unwrap();
@@ -102,13 +114,23 @@ fn open_files() -> usize {
 fn descriptors() {
     let template = template_with(tinykvm::Limits::default());
     drop(template.fork().unwrap());
-    let mappings = || std::fs::read_to_string("/proc/self/maps").unwrap().matches("kvm").count();
+    let mappings = || {
+        std::fs::read_to_string("/proc/self/maps")
+            .unwrap()
+            .matches("kvm")
+            .count()
+    };
     // Other tests run beside this one: look for growth with the number of forks.
     let before = (open_files(), mappings());
     for _ in 0..50 {
         drop(template.fork().unwrap());
     }
-    assert!(open_files() < before.0 + 40, "{} then {}", before.0, open_files());
+    assert!(
+        open_files() < before.0 + 40,
+        "{} then {}",
+        before.0,
+        open_files()
+    );
     assert!(mappings() < before.1 + 40);
 }
 

@@ -10,10 +10,16 @@ use super::support::*;
 pub fn cases() -> Vec<Case> {
     vec![
         case("an_endless_loop_ends_at_its_deadline", deadline),
-        case("a_deadline_that_is_over_does_not_hit_the_next_call", stale_deadline),
+        case(
+            "a_deadline_that_is_over_does_not_hit_the_next_call",
+            stale_deadline,
+        ),
         case("a_shorter_limit_than_any_before_is_kept", shorter),
         case("private_memory_ends_exactly_at_the_limit", exact_memory),
-        case("a_request_is_not_charged_for_earlier_ones", earlier_requests),
+        case(
+            "a_request_is_not_charged_for_earlier_ones",
+            earlier_requests,
+        ),
         case("writes_of_the_host_count", host_writes),
         case("a_program_that_does_not_fit_is_refused", too_small),
     ]
@@ -25,7 +31,10 @@ fn deadline() {
     for _ in 0..20 {
         let budget = Duration::from_millis(10);
         let start = Instant::now();
-        assert_eq!(call_within(&mut fork, "forever", &[], budget), Exit::Deadline);
+        assert_eq!(
+            call_within(&mut fork, "forever", &[], budget),
+            Exit::Deadline
+        );
         late.push(start.elapsed().saturating_sub(budget));
         fork.reset().unwrap();
         assert_eq!(ask(&mut fork, "count", &[])[0], 8);
@@ -41,7 +50,10 @@ fn stale_deadline() {
     for _ in 0..200 {
         // The deadline falls at any point of the call, also behind its end.
         let exit = call_within(&mut fork, "count", &[], Duration::from_micros(60));
-        assert!(matches!(exit, Exit::Hypercall { .. } | Exit::Deadline), "{exit:?}");
+        assert!(
+            matches!(exit, Exit::Hypercall { .. } | Exit::Deadline),
+            "{exit:?}"
+        );
         fork.reset().unwrap();
         assert_eq!(ask(&mut fork, "count", &[])[0], 8);
         fork.reset().unwrap();
@@ -55,7 +67,11 @@ fn shorter() {
     let start = Instant::now();
     let exit = call_within(&mut fork, "forever", &[], Duration::from_millis(5));
     assert_eq!(exit, Exit::Deadline);
-    assert!(start.elapsed() < Duration::from_millis(500), "{:?}", start.elapsed());
+    assert!(
+        start.elapsed() < Duration::from_millis(500),
+        "{:?}",
+        start.elapsed()
+    );
 }
 
 /// Pages that a call of `touch` dirties besides those that it is asked for.
@@ -66,18 +82,32 @@ fn overhead(fork: &mut tinykvm::Fork) -> u64 {
 
 fn exact_memory() {
     for pages in [1024u64, 1000, 1537] {
-        let limits = Limits { request_memory: pages * PAGE_SIZE, ..Limits::default() };
+        let limits = Limits {
+            request_memory: pages * PAGE_SIZE,
+            ..Limits::default()
+        };
         let template = template_with(limits);
         let extra = overhead(&mut template.fork().unwrap());
-        for (touched, fits) in [(pages - extra - 8, true), (pages - extra, true), (pages + 1, false)] {
+        for (touched, fits) in [
+            (pages - extra - 8, true),
+            (pages - extra, true),
+            (pages + 1, false),
+        ] {
             let mut fork = template.fork().unwrap();
             let exit = call(&mut fork, "touch", &[touched]);
             let fitted = exit == Exit::Hypercall { number: ANSWER };
             if fits {
-                assert!(fitted || touched == pages - extra, "{touched} of {pages}: {exit:?}");
+                assert!(
+                    fitted || touched == pages - extra,
+                    "{touched} of {pages}: {exit:?}"
+                );
             } else {
                 assert_eq!(exit, Exit::MemoryLimit, "{touched} of {pages}");
-                assert_eq!(fork.private_bytes(), pages * PAGE_SIZE, "stopped exactly there");
+                assert_eq!(
+                    fork.private_bytes(),
+                    pages * PAGE_SIZE,
+                    "stopped exactly there"
+                );
                 assert!(fork.memory_exceeded());
             }
             fork.reset().unwrap();
@@ -88,7 +118,10 @@ fn exact_memory() {
 }
 
 fn earlier_requests() {
-    let limits = Limits { request_memory: 1024 * PAGE_SIZE, ..Limits::default() };
+    let limits = Limits {
+        request_memory: 1024 * PAGE_SIZE,
+        ..Limits::default()
+    };
     let mut fork = template_with(limits).fork().unwrap();
     // Pages 0..700, then 700 other ones (through the first mapped page of the reserve).
     for _ in 0..5 {
@@ -97,7 +130,11 @@ fn earlier_requests() {
         let length = 700 * PAGE_SIZE;
         fork.begin(BUDGET);
         let place = fork
-            .map(tinykvm::Placement::Anywhere, length, tinykvm::Protection::READ_WRITE)
+            .map(
+                tinykvm::Placement::Anywhere,
+                length,
+                tinykvm::Protection::READ_WRITE,
+            )
             .unwrap();
         for page in 0..700 {
             ask(&mut fork, "write_at", &[place + page * PAGE_SIZE]);
@@ -107,7 +144,10 @@ fn earlier_requests() {
 }
 
 fn host_writes() {
-    let limits = Limits { request_memory: 256 * PAGE_SIZE, ..Limits::default() };
+    let limits = Limits {
+        request_memory: 256 * PAGE_SIZE,
+        ..Limits::default()
+    };
     let mut fork = template_with(limits).fork().unwrap();
     let big = function("big");
     let data = vec![1; 200 * 4096];
@@ -122,14 +162,20 @@ fn host_writes() {
 fn too_small() {
     let options = |memory| tinykvm::BootOptions {
         image: image(),
-        limits: Limits { memory, ..Limits::default() },
+        limits: Limits {
+            memory,
+            ..Limits::default()
+        },
         vdso: None,
     };
     let engine = tinykvm::Engine::get().unwrap();
     for memory in [0, 1 << 20, 6 << 20] {
         // The image alone has 8 MB of data.
         let error = tinykvm::Booting::new(engine, &options(memory)).unwrap_err();
-        assert!(matches!(error, tinykvm::EngineError::NoMemory { .. }), "{error}");
+        assert!(
+            matches!(error, tinykvm::EngineError::NoMemory { .. }),
+            "{error}"
+        );
     }
     tinykvm::Booting::new(engine, &options(16 << 20)).unwrap();
 }

@@ -1,9 +1,17 @@
 //! The engine on real KVM, with a guest that has no C library.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    missing_docs,
+    unreachable_pub,
+    reason = "tests report by panicking and have no readers outside"
+)]
+
 mod faults;
 mod hostile;
-mod limits;
 mod lifecycle;
+mod limits;
 mod memory;
 mod reset;
 mod support;
@@ -11,6 +19,8 @@ mod support;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    // Compiled up front, so that listing the tests is enough to have the guest at hand.
+    support::image();
     let mut cases = Vec::new();
     cases.extend(lifecycle::cases());
     cases.extend(faults::cases());

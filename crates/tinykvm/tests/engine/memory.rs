@@ -13,7 +13,10 @@ pub fn cases() -> Vec<Case> {
         case("mapped_memory_is_zero_and_usable", map),
         case("unmapped_memory_comes_back_as_zeros", remap),
         case("rights_taken_away_are_gone", protect),
-        case("what_was_mapped_at_boot_can_be_unmapped_in_a_fork", unmap_boot_page),
+        case(
+            "what_was_mapped_at_boot_can_be_unmapped_in_a_fork",
+            unmap_boot_page,
+        ),
         case("bad_ranges_are_errors", bad_ranges),
         case("the_heap_grows_shrinks_and_is_zero", heap),
         case("memory_runs_out_as_an_error", exhaustion),
@@ -29,7 +32,7 @@ fn map() {
     let mut fork = fork();
     let one = fork.map(Placement::Anywhere, 10_000, RW).unwrap();
     let other = fork.map(Placement::Anywhere, 4096, RW).unwrap();
-    assert!(one % PAGE_SIZE == 0 && (other >= one + 12_288 || other + 4096 <= one));
+    assert!(one.is_multiple_of(PAGE_SIZE) && (other >= one + 12_288 || other + 4096 <= one));
     assert_eq!(ask(&mut fork, "read_at", &[one + 8192])[0], 0);
     ask(&mut fork, "write_at", &[one + 8192]);
     assert_eq!(ask(&mut fork, "read_at", &[one + 8192])[0], 1);
@@ -37,9 +40,17 @@ fn map() {
     assert_eq!(fixed, 0x5000_0000);
     ask(&mut fork, "write_at", &[fixed + 4096]);
     let again = fork.map(Placement::FixedFree(0x5000_0000), 4096, RW);
-    assert_eq!(again, Err(MapError::Occupied { address: 0x5000_0000 }));
+    assert_eq!(
+        again,
+        Err(MapError::Occupied {
+            address: 0x5000_0000
+        })
+    );
     fork.reset().unwrap();
-    assert!(matches!(call(&mut fork, "read_at", &[fixed]), Exit::Exception(_)), "gone by reset");
+    assert!(
+        matches!(call(&mut fork, "read_at", &[fixed]), Exit::Exception(_)),
+        "gone by reset"
+    );
 }
 
 fn remap() {
@@ -58,15 +69,33 @@ fn protect() {
     ask(&mut fork, "write_at", &[at + 4096]);
     fork.protect(at + 4096, 4096, Protection::READ).unwrap();
     assert_eq!(ask(&mut fork, "read_at", &[at + 4096])[0], 1);
-    assert!(matches!(call(&mut fork, "write_at", &[at + 4096]), Exit::Exception(_)));
+    assert!(matches!(
+        call(&mut fork, "write_at", &[at + 4096]),
+        Exit::Exception(_)
+    ));
     fork.protect(at + 4096, 4096, Protection::NONE).unwrap();
-    assert!(matches!(call(&mut fork, "read_at", &[at + 4096]), Exit::Exception(_)));
+    assert!(matches!(
+        call(&mut fork, "read_at", &[at + 4096]),
+        Exit::Exception(_)
+    ));
     ask(&mut fork, "write_at", &[at]);
     ask(&mut fork, "write_at", &[at + 8192]);
     fork.protect(at + 4096, 4096, RW).unwrap();
-    assert_eq!(ask(&mut fork, "read_at", &[at + 4096])[0], 1, "contents kept");
     assert_eq!(
-        fork.protect(at, 4096, Protection { read: true, write: true, execute: true }),
+        ask(&mut fork, "read_at", &[at + 4096])[0],
+        1,
+        "contents kept"
+    );
+    assert_eq!(
+        fork.protect(
+            at,
+            4096,
+            Protection {
+                read: true,
+                write: true,
+                execute: true
+            }
+        ),
         Err(MapError::WriteExecute)
     );
     fork.protect(at, 4096, Protection::NONE).unwrap();
@@ -81,20 +110,39 @@ fn unmap_boot_page() {
     let [value, at, _] = ask(&mut fork, "first_mapped", &[]);
     assert_eq!(value, 42);
     fork.unmap(at, 4096).unwrap();
-    assert!(matches!(call(&mut fork, "first_mapped", &[]), Exit::Exception(_)));
+    assert!(matches!(
+        call(&mut fork, "first_mapped", &[]),
+        Exit::Exception(_)
+    ));
     fork.reset().unwrap();
     assert_eq!(ask(&mut fork, "first_mapped", &[])[0], 42);
 }
 
 fn bad_ranges() {
     let mut fork = fork();
-    for (at, length) in [(1, 4096), (0x1000, 4096), (1 << 47, 4096), (u64::MAX - 4095, 4096), (0x10_0000, 0), (0x10_0000, u64::MAX)] {
-        assert!(matches!(fork.unmap(at, length), Err(MapError::Invalid { .. })), "{at:#x} {length:#x}");
-        assert!(fork.map(Placement::Fixed(at), length, RW).is_err(), "{at:#x} {length:#x}");
+    for (at, length) in [
+        (1, 4096),
+        (0x1000, 4096),
+        (1 << 47, 4096),
+        (u64::MAX - 4095, 4096),
+        (0x10_0000, 0),
+        (0x10_0000, u64::MAX),
+    ] {
+        assert!(
+            matches!(fork.unmap(at, length), Err(MapError::Invalid { .. })),
+            "{at:#x} {length:#x}"
+        );
+        assert!(
+            fork.map(Placement::Fixed(at), length, RW).is_err(),
+            "{at:#x} {length:#x}"
+        );
         assert!(fork.protect(at, length, RW).is_err());
         assert!(fork.discard(at, length).is_err());
     }
-    assert!(matches!(fork.protect(0x6000_0000, 4096, RW), Err(MapError::NoMemory { .. })));
+    assert!(matches!(
+        fork.protect(0x6000_0000, 4096, RW),
+        Err(MapError::NoMemory { .. })
+    ));
     assert!(fork.map(Placement::Anywhere, 0, RW).is_err());
     assert!(fork.map(Placement::Anywhere, u64::MAX, RW).is_err());
 }
@@ -108,7 +156,11 @@ fn heap() {
     assert_eq!(fork.set_heap_end(start + 100_000), start + 100_000);
     assert_eq!(ask(&mut fork, "read_at", &[start + 99_000])[0], 0);
     assert_eq!(fork.set_heap_end(1), start + 100_000, "not possible");
-    assert_eq!(fork.set_heap_end(start + (1 << 40)), start + 100_000, "not possible");
+    assert_eq!(
+        fork.set_heap_end(start + (1 << 40)),
+        start + 100_000,
+        "not possible"
+    );
     fork.reset().unwrap();
     assert_eq!(fork.set_heap_end(0), start);
 }
@@ -131,13 +183,20 @@ fn host_access() {
     let mut word = [0; 8];
     assert!(fork.read(0, &mut word).is_err());
     assert!(fork.read(u64::MAX - 3, &mut word).is_err());
-    assert!(fork.read(0x7fff_ff80_0000, &mut word).is_err(), "the engine's own page");
+    assert!(
+        fork.read(0x7fff_ff80_0000, &mut word).is_err(),
+        "the engine's own page"
+    );
     assert!(fork.write(function("count"), &word).is_err(), "code");
     assert!(fork.write(function("constant"), &word).is_err());
     assert!(fork.read(function("constant"), &mut word).is_ok());
     assert!(fork.check_readable(function("big"), 8 << 20).is_ok());
     assert!(fork.check_readable(function("big"), 1 << 40).is_err());
-    let pieces: usize = fork.pieces(function("big"), 1 << 20).unwrap().map(<[u8]>::len).sum();
+    let pieces: usize = fork
+        .pieces(function("big"), 1 << 20)
+        .unwrap()
+        .map(<[u8]>::len)
+        .sum();
     assert_eq!(pieces, 1 << 20);
 }
 
@@ -155,7 +214,11 @@ fn clocks() {
         last = fork.monotonic();
         fork.reset().unwrap();
     }
-    assert_eq!(fork.read_u64(HOST_PAGE + 40).unwrap(), 1, "the guest shares the host's counter");
+    assert_eq!(
+        fork.read_u64(HOST_PAGE + 40).unwrap(),
+        1,
+        "the guest shares the host's counter"
+    );
     let start = fork.read_u64(HOST_PAGE + 8).unwrap();
     let now = ask(&mut fork, "clock", &[0])[0];
     assert!(now > start && now - start < 1 << 36, "{start} {now}");

@@ -18,7 +18,10 @@ pub fn cases() -> Vec<Case> {
         case("mappings_and_heap_are_reset", mappings),
         case("a_large_set_of_pages_is_reset_and_forgotten", large_sets),
         case("general_registers_are_zero_at_entry", registers),
-        case("a_system_call_that_is_never_answered_is_forgotten", abandoned_system_call),
+        case(
+            "a_system_call_that_is_never_answered_is_forgotten",
+            abandoned_system_call,
+        ),
     ]
 }
 
@@ -69,24 +72,45 @@ fn segments() {
     // Null, and what a user data segment is called in our table and in Linux' own.
     for selector in [0, 0x23, 0x2b] {
         let exit = call(&mut fork, "plant_segments", &[selector]);
-        assert!(matches!(exit, Exit::Hypercall { .. } | Exit::Exception(_)), "{exit:x?}");
+        assert!(
+            matches!(exit, Exit::Hypercall { .. } | Exit::Exception(_)),
+            "{exit:x?}"
+        );
         reset(&mut fork);
-        assert_eq!(ask(&mut fork, "probe_segments", &[])[0], clean, "after {selector:#x}");
+        assert_eq!(
+            ask(&mut fork, "probe_segments", &[])[0],
+            clean,
+            "after {selector:#x}"
+        );
     }
-    assert_eq!(ask(&mut fork, "probe_gs", &[])[0], 0, "the vCPU record is there");
+    assert_eq!(
+        ask(&mut fork, "probe_gs", &[])[0],
+        0,
+        "the vCPU record is there"
+    );
 }
 
 fn bases() {
     let mut fork = fork();
-    let (fs, gs) = (fork.segment_base(Segment::Fs), fork.segment_base(Segment::Gs));
+    let (fs, gs) = (
+        fork.segment_base(Segment::Fs),
+        fork.segment_base(Segment::Gs),
+    );
     fork.set_segment_base(Segment::Fs, 0x1234_0000);
     assert_eq!(ask(&mut fork, "count", &[])[0], 8);
-    assert_eq!(fork.segment_base(Segment::Fs), fs, "an entry restores what the host changed");
+    assert_eq!(
+        fork.segment_base(Segment::Fs),
+        fs,
+        "an entry restores what the host changed"
+    );
     reset(&mut fork);
     for plant in ["plant_fs", "plant_gs"] {
         match call(&mut fork, plant, &[0x1234_0000]) {
             Exit::Hypercall { number: ANSWER } => {
-                let planted = (fork.segment_base(Segment::Fs), fork.segment_base(Segment::Gs));
+                let planted = (
+                    fork.segment_base(Segment::Fs),
+                    fork.segment_base(Segment::Gs),
+                );
                 assert_ne!(planted, (fs, gs), "visible before the reset");
             }
             // A processor or KVM without FSGSBASE.
@@ -95,7 +119,13 @@ fn bases() {
         }
         reset(&mut fork);
         assert_eq!(ask(&mut fork, "probe_gs", &[])[0], 0);
-        assert_eq!((fork.segment_base(Segment::Fs), fork.segment_base(Segment::Gs)), (fs, gs));
+        assert_eq!(
+            (
+                fork.segment_base(Segment::Fs),
+                fork.segment_base(Segment::Gs)
+            ),
+            (fs, gs)
+        );
     }
 }
 
@@ -113,7 +143,9 @@ fn protection_keys() {
 fn mappings() {
     let mut fork = fork();
     let heap = fork.set_heap_end(0);
-    let at = fork.map(Placement::Anywhere, 8192, Protection::READ_WRITE).unwrap();
+    let at = fork
+        .map(Placement::Anywhere, 8192, Protection::READ_WRITE)
+        .unwrap();
     fork.set_heap_end(heap + 8192);
     ask(&mut fork, "write_at", &[at]);
     ask(&mut fork, "write_at", &[heap]);
@@ -121,7 +153,9 @@ fn mappings() {
     assert_eq!(fork.set_heap_end(0), heap);
     assert_eq!(fork.set_heap_end(heap + 8192), heap + 8192);
     assert_eq!(ask(&mut fork, "read_at", &[heap])[0], 0);
-    let again = fork.map(Placement::Anywhere, 8192, Protection::READ_WRITE).unwrap();
+    let again = fork
+        .map(Placement::Anywhere, 8192, Protection::READ_WRITE)
+        .unwrap();
     assert_eq!(again, at);
     assert_eq!(ask(&mut fork, "read_at", &[at])[0], 0);
 }
@@ -153,7 +187,10 @@ fn registers() {
     fork.enter([1, 0, 0, 0, 0, 0]).unwrap();
     fork.run().unwrap();
     let r = fork.registers();
-    assert_eq!((r.rbx, r.rbp, r.r12, r.r13, r.r14, r.r15), (0, 0, 0, 0, 0, 0));
+    assert_eq!(
+        (r.rbx, r.rbp, r.r12, r.r13, r.r14, r.r15),
+        (0, 0, 0, 0, 0, 0)
+    );
     assert_eq!((r.rsi, r.rdx, r.rcx, r.r8, r.r9, r.r11), (0, 0, 0, 0, 0, 0));
 }
 

@@ -20,21 +20,34 @@ pub const BUDGET: Duration = Duration::from_secs(10);
 pub fn image() -> Arc<Image> {
     static IMAGE: OnceLock<Arc<Image>> = OnceLock::new();
     Arc::clone(IMAGE.get_or_init(|| {
-        let flags = ["-nostdlib", "-mavx2", "-mfsgsbase", "-O1", "-fno-stack-protector", "-mpku"];
+        let flags = [
+            "-nostdlib",
+            "-mavx2",
+            "-mfsgsbase",
+            "-O1",
+            "-fno-stack-protector",
+            "-mpku",
+        ];
         let path = compile_c(include_str!("guest.c"), &flags);
         Arc::new(Image::parse(std::fs::read(path).unwrap()).unwrap())
     }))
 }
 
 pub fn boot(limits: Limits) -> Booting {
-    let options = BootOptions { image: image(), limits, vdso: None };
+    let options = BootOptions {
+        image: image(),
+        limits,
+        vdso: None,
+    };
     let mut boot = Booting::new(Engine::get().unwrap(), &options).unwrap();
     boot.start(boot.loaded().entry, boot.loaded().stack_top);
     loop {
         match boot.run(BUDGET).unwrap() {
             Exit::Hypercall { number: FROZEN } => return boot,
             Exit::Hypercall { number: MAP_A_PAGE } => {
-                let place = boot.map(Placement::Anywhere, 4096, Protection::READ_WRITE).unwrap();
+                let place = boot
+                    .map(Placement::Anywhere, 4096, Protection::READ_WRITE)
+                    .unwrap();
                 boot.registers_mut().rax = place;
             }
             Exit::Hypercall { .. } => {}
@@ -57,7 +70,9 @@ pub fn fork() -> Fork {
 }
 
 pub fn function(name: &str) -> u64 {
-    image().symbol(name).unwrap_or_else(|| panic!("the guest has no {name}"))
+    image()
+        .symbol(name)
+        .unwrap_or_else(|| panic!("the guest has no {name}"))
 }
 
 /// Calls a function and returns how it stopped; system calls get the answer -38.

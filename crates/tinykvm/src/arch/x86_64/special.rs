@@ -78,7 +78,10 @@ impl Features {
 impl Features {
     /// The same without supervisor-mode execution prevention.
     pub(crate) fn without_smep(self) -> Self {
-        Self { cr4: self.cr4 & !CR4_SMEP, ..self }
+        Self {
+            cr4: self.cr4 & !CR4_SMEP,
+            ..self
+        }
     }
 }
 
@@ -130,6 +133,14 @@ pub(crate) fn user_mode(fresh: &kvm_sregs, features: Features, root: u64, gs: u6
 /// The model-specific registers behind `syscall` and `sysret`.
 pub(crate) fn syscall_registers(entry: u64) -> [kvm_msr_entry; 3] {
     let star = u64::from(USER_BASE) << 48 | u64::from(KERNEL_CODE) << 32;
-    let msr = |index, data| kvm_msr_entry { index, data, ..kvm_msr_entry::default() };
-    [msr(MSR_STAR, star), msr(MSR_LSTAR, entry), msr(MSR_SFMASK, SYSCALL_MASK)]
+    let msr = |index, data| kvm_msr_entry {
+        index,
+        data,
+        ..kvm_msr_entry::default()
+    };
+    [
+        msr(MSR_STAR, star),
+        msr(MSR_LSTAR, entry),
+        msr(MSR_SFMASK, SYSCALL_MASK),
+    ]
 }

@@ -41,23 +41,43 @@ fn a_minimal_executable_is_accepted() {
 
 #[test]
 fn each_defect_has_its_error() {
-    assert!(matches!(Image::parse(Vec::new()), Err(ElfError::Malformed(_))));
-    assert!(matches!(Image::parse(vec![0; 4096]), Err(ElfError::Malformed(_) | ElfError::WrongKind)));
-    assert_eq!(with(18, &[183, 0]).unwrap_err(), ElfError::WrongKind, "another machine");
-    assert_eq!(with(16, &[1, 0]).unwrap_err(), ElfError::WrongKind, "an object file");
+    assert!(matches!(
+        Image::parse(Vec::new()),
+        Err(ElfError::Malformed(_))
+    ));
+    assert!(matches!(
+        Image::parse(vec![0; 4096]),
+        Err(ElfError::Malformed(_) | ElfError::WrongKind)
+    ));
+    assert_eq!(
+        with(18, &[183, 0]).unwrap_err(),
+        ElfError::WrongKind,
+        "another machine"
+    );
+    assert_eq!(
+        with(16, &[1, 0]).unwrap_err(),
+        ElfError::WrongKind,
+        "an object file"
+    );
     assert_eq!(with(64, &[3, 0, 0, 0]).unwrap_err(), ElfError::Dynamic);
-    assert_eq!(with(64, &[4, 0, 0, 0]).unwrap_err(), ElfError::SegmentCount(0));
+    assert_eq!(
+        with(64, &[4, 0, 0, 0]).unwrap_err(),
+        ElfError::SegmentCount(0)
+    );
     let segment = |at: usize, value: u64| with(at, &value.to_le_bytes()).unwrap_err();
     for (at, value) in [
-        (96, 0x20),           // more in the file than in memory
-        (72, u64::MAX),       // outside the file
-        (72, 0x1001),         // not congruent
-        (80, 0x1000),         // below the user addresses
-        (80, u64::MAX),       // wraps
-        (104, u64::MAX),      // wraps
-        (104, 1 << 62),       // too long
+        (96, 0x20),      // more in the file than in memory
+        (72, u64::MAX),  // outside the file
+        (72, 0x1001),    // not congruent
+        (80, 0x1000),    // below the user addresses
+        (80, u64::MAX),  // wraps
+        (104, u64::MAX), // wraps
+        (104, 1 << 62),  // too long
     ] {
-        assert!(matches!(segment(at, value), ElfError::Segment { .. }), "{at} {value:#x}");
+        assert!(
+            matches!(segment(at, value), ElfError::Segment { .. }),
+            "{at} {value:#x}"
+        );
     }
     assert_eq!(segment(24, 0x40_2000), ElfError::Entry(0x40_2000));
 }
@@ -68,7 +88,13 @@ fn overlapping_segments_are_refused() {
     bytes[56] = 2;
     let header: Vec<u8> = bytes[64..120].to_vec();
     bytes[120..176].copy_from_slice(&header);
-    assert_eq!(Image::parse(bytes).unwrap_err(), ElfError::Overlap { first: 0, second: 1 });
+    assert_eq!(
+        Image::parse(bytes).unwrap_err(),
+        ElfError::Overlap {
+            first: 0,
+            second: 1
+        }
+    );
 }
 
 proptest! {
