@@ -10,7 +10,7 @@ use std::ptr::NonNull;
 use kvm_bindings::{
     KVM_EXIT_DIRTY_RING_FULL, KVM_EXIT_HLT, KVM_EXIT_IO, KVM_EXIT_IO_IN, KVM_EXIT_MMIO,
     KVM_EXIT_SHUTDOWN, KVM_SYNC_X86_REGS, KVM_SYNC_X86_SREGS, Msrs, kvm_device_attr, kvm_msr_entry,
-    kvm_regs, kvm_run, kvm_sregs, kvm_sync_regs, kvm_xcr, kvm_xcrs,
+    kvm_regs, kvm_run, kvm_sregs, kvm_sync_regs, kvm_vcpu_events, kvm_xcr, kvm_xcrs,
 };
 use kvm_ioctls::VcpuFd;
 
@@ -174,6 +174,14 @@ impl Vcpu {
         self.fd
             .get_sregs()
             .map_err(|error| EngineError::ioctl("KVM_GET_SREGS", error))
+    }
+
+    /// Forgets exceptions and interrupts that KVM was about to deliver.
+    pub(crate) fn clear_events(&self) -> Result<(), EngineError> {
+        count_ioctl();
+        self.fd
+            .set_vcpu_events(&kvm_vcpu_events::default())
+            .map_err(|error| EngineError::ioctl("KVM_SET_VCPU_EVENTS", error))
     }
 
     /// Loads model-specific registers.

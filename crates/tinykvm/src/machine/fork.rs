@@ -26,6 +26,7 @@ pub struct ResetReport {
     pub dropped: bool,
 }
 
+const NO_RING: EngineError = EngineError::Internal("a fork without a dirty ring");
 /// Resets with a large set of pages after which the set is first learnt anew.
 const FIRST_SHRINK: u32 = 16;
 /// Sets up to this many pages are never shrunk: copying them back costs some 60 us.
@@ -190,9 +191,9 @@ impl Fork {
 
     /// Runs the guest until it asks for something or a limit ends it.
     ///
-    /// After [`Exit::Exception`], [`Exit::Deadline`], [`Exit::MemoryLimit`], [`Exit::Shutdown`]
-    /// or an error the fork may serve one last call (to answer an error); then drop it and
-    /// [fork](Template::fork) anew.
+    /// After [`Exit::Exception`], [`Exit::Deadline`] or [`Exit::MemoryLimit`] the fork may serve
+    /// one last call (to answer an error); then [rebuild](Self::rebuild) it. After
+    /// [`Exit::Shutdown`] or an error drop it.
     ///
     /// # Errors
     /// [`EngineError`] if KVM fails.
@@ -207,21 +208,59 @@ impl Fork {
     /// [`EngineError`] if KVM fails; drop the fork then.
     pub fn reset(&mut self) -> Result<ResetReport, EngineError> {
         self.end();
-        let space = &mut self.core.space;
-        let Some(tracker) = &mut space.memory.tracker else {
-            return Err(EngineError::Internal("a fork without a dirty ring"));
+        let memory = &mut self.core.space.memory;
+        let Some(tracker) = &mut memory.tracker else {
+            return Err(NO_RING);
         };
         tracker.harvest();
         let count = tracker.pages().len();
         let dropped = self.shrinking.is_due(count) || count > tracker.limit();
         if dropped {
-            let length = space.memory.main.length();
-            space.memory.main.drop_private_pages(0, length);
-            tracker.forget()?;
+            self.drop_private_memory()?;
         } else {
-            copy_back(&mut space.memory.main, &self.template.view, tracker.pages())?;
+            copy_back(&mut memory.main, &self.template.view, tracker.pages())?;
+            tracker.settle();
         }
-        tracker.settle();
+        self.restore_book()?;
+        Ok(ResetReport {
+            pages: count as u64,
+            dropped,
+        })
+    }
+
+    /// Makes the fork as new after a fault or a timeout: every private page is dropped, and all
+    /// registers and pending events of the vCPU are loaded from the template.
+    ///
+    /// # Errors
+    /// [`EngineError`] if KVM fails; drop the fork then.
+    pub fn rebuild(&mut self) -> Result<(), EngineError> {
+        self.end();
+        self.drop_private_memory()?;
+        self.restore_book()?;
+        self.core.abandon();
+        self.core.vcpu.clear_events()?;
+        *self.core.vcpu.special_mut() = self.template.special;
+        Ok(())
+    }
+
+    /// Drops every private page and starts to log writes anew.
+    fn drop_private_memory(&mut self) -> Result<(), EngineError> {
+        let memory = &mut self.core.space.memory;
+        let length = memory.main.length();
+        memory.main.drop_private_pages(0, length);
+        match &mut memory.tracker {
+            Some(tracker) => {
+                tracker.forget()?;
+                tracker.settle();
+                Ok(())
+            }
+            None => Err(NO_RING),
+        }
+    }
+
+    /// Takes the address space's bookkeeping over from the template.
+    fn restore_book(&mut self) -> Result<(), EngineError> {
+        let space = &mut self.core.space;
         if space.changed {
             space.book = self.template.book.clone();
             space.changed = false;
@@ -231,10 +270,7 @@ impl Fork {
             space.stale = true;
             self.core.flush_if_stale()?;
         }
-        Ok(ResetReport {
-            pages: count as u64,
-            dropped,
-        })
+        Ok(())
     }
 
     /// Bytes of memory that this fork has for itself.

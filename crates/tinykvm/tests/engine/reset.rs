@@ -17,6 +17,7 @@ pub fn cases() -> Vec<Case> {
         case("protection_keys_are_reset", protection_keys),
         case("mappings_and_heap_are_reset", mappings),
         case("a_large_set_of_pages_is_reset_and_forgotten", large_sets),
+        case("a_rebuilt_fork_is_as_new", rebuilt),
         case("general_registers_are_zero_at_entry", registers),
         case(
             "a_system_call_that_is_never_answered_is_forgotten",
@@ -176,6 +177,50 @@ fn large_sets() {
     }
     ask(&mut fork, "count", &[]);
     assert!(fork.reset().unwrap().pages < 1600);
+}
+
+fn rebuilt() {
+    let mut fork = fork();
+    let clean = ask(&mut fork, "probe_vectors", &[]);
+    fork.reset().unwrap();
+    let loops = std::time::Duration::from_millis(5);
+    for round in 0..5 {
+        for name in [
+            "undefined",
+            "overflow",
+            "leaf_fault",
+            "halt",
+            "forever",
+            "non_canonical",
+        ] {
+            ask(&mut fork, "count", &[]);
+            ask(&mut fork, "plant_vectors", &[]);
+            let at = fork
+                .map(Placement::Anywhere, 8192, Protection::READ_WRITE)
+                .unwrap();
+            fork.protect(at, 4096, Protection::NONE).unwrap();
+            let exit = call_within(&mut fork, name, &[], loops);
+            assert!(
+                matches!(exit, Exit::Exception(_) | Exit::Deadline),
+                "{name}: {exit:x?}"
+            );
+            fork.rebuild().unwrap();
+            assert_eq!(fork.private_bytes(), 0);
+            assert_eq!(
+                ask(&mut fork, "count", &[])[0],
+                8,
+                "after {name}, round {round}"
+            );
+            fork.reset().unwrap();
+            assert_eq!(ask(&mut fork, "probe_vectors", &[]), clean);
+            let again = fork
+                .map(Placement::Anywhere, 8192, Protection::READ_WRITE)
+                .unwrap();
+            assert_eq!(again, at);
+            ask(&mut fork, "write_at", &[at]);
+            fork.reset().unwrap();
+        }
+    }
 }
 
 fn registers() {

@@ -1,0 +1,229 @@
+//! Guest programs from source.
+//!
+//! Results are kept in `target/guests-cache` under a hash of everything that goes into them, so
+//! that a test run compiles only what has changed. Several test programs may do so at once.
+
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::paths;
+
+/// Which compiler makes a guest program, and against which C library.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Toolchain {
+    /// gcc and glibc.
+    Gcc,
+    /// g++ and glibc.
+    Gxx,
+    /// gcc and musl.
+    MuslGcc,
+}
+
+impl Toolchain {
+    /// The compiler's command.
+    #[must_use]
+    pub fn command(self) -> &'static str {
+        match self {
+            Self::Gcc => "gcc",
+            Self::Gxx => "g++",
+            Self::MuslGcc => "musl-gcc",
+        }
+    }
+
+    /// True if the compiler is installed.
+    #[must_use]
+    pub fn is_installed(self) -> bool {
+        let mut version = Command::new(self.command());
+        version
+            .arg("--version")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        version.status().is_ok_and(|status| status.success())
+    }
+
+    fn language(self) -> &'static str {
+        match self {
+            Self::Gcc | Self::MuslGcc => "c",
+            Self::Gxx => "c++",
+        }
+    }
+}
+
+/// Flags of every compilation; a test's own come later and so win.
+const FLAGS: &[&str] = &[
+    "-O2",
+    "-g",
+    "-static",
+    "-Wall",
+    "-Wextra",
+    "-Wno-unused-parameter",
+];
+
+/// Compiles C source to a static executable and returns its path. The source finds `tinykvm.h`.
+///
+/// # Panics
+/// With the compiler's messages if it fails.
+#[must_use]
+pub fn compile_c(source: &str, flags: &[&str]) -> PathBuf {
+    compile("inline", source.as_bytes(), None, Toolchain::Gcc, flags)
+}
+
+/// Compiles one source file to a static executable and returns its path. The source finds
+/// `tinykvm.h`, and headers beside it.
+///
+/// # Panics
+/// With the compiler's messages if it fails, or if the file cannot be read.
+#[must_use]
+pub fn compile_file(path: &Path, toolchain: Toolchain) -> PathBuf {
+    compile_file_with(path, toolchain, &[])
+}
+
+/// As [`compile_file`], with further flags.
+///
+/// # Panics
+/// As [`compile_file`].
+#[must_use]
+pub fn compile_file_with(path: &Path, toolchain: Toolchain, flags: &[&str]) -> PathBuf {
+    let source = read(path);
+    let name = path
+        .file_stem()
+        .expect("a source file has a name")
+        .to_string_lossy();
+    compile(&name, &source, Some(path), toolchain, flags)
+}
+
+/// Compiles `source`, which is the contents of `path` or goes through a pipe.
+fn compile(
+    name: &str,
+    source: &[u8],
+    path: Option<&Path>,
+    toolchain: Toolchain,
+    flags: &[&str],
+) -> PathBuf {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+
+    let include = paths::guest_include();
+    let mut hasher = DefaultHasher::new();
+    (source, path, toolchain, FLAGS, flags).hash(&mut hasher);
+    for dir in [Some(include.as_path()), path.and_then(Path::parent)]
+        .into_iter()
+        .flatten()
+    {
+        for header in paths::files(dir, &["h"]) {
+            read(&header).hash(&mut hasher);
+        }
+    }
+    let cache = paths::target().join("guests-cache");
+    let binary = cache.join(format!("{name}-{:016x}", hasher.finish()));
+    if binary.exists() {
+        return binary;
+    }
+
+    // Others may be compiling the same: each to its own file, and the last rename wins.
+    fs::create_dir_all(&cache).unwrap_or_else(|e| panic!("{}: {e}", cache.display()));
+    let unique = COUNT.fetch_add(1, Ordering::Relaxed);
+    let unfinished = cache.join(format!(".{name}-{}-{unique}", std::process::id()));
+    let mut command = Command::new(toolchain.command());
+    command
+        .args(FLAGS)
+        .arg("-I")
+        .arg(include)
+        .args(["-x", toolchain.language()]);
+    command
+        .arg(path.unwrap_or(Path::new("-")))
+        .args(flags)
+        .arg("-o")
+        .arg(&unfinished);
+    run_compiler(&mut command, name, source);
+    fs::rename(&unfinished, &binary).unwrap_or_else(|e| panic!("{}: {e}", binary.display()));
+    binary
+}
+
+fn run_compiler(command: &mut Command, name: &str, source: &[u8]) {
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    let mut child = command
+        .spawn()
+        .unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    // A compiler that gives up early, or reads a file, does not take this; its message tells.
+    let _ = child
+        .stdin
+        .take()
+        .expect("stdin is a pipe")
+        .write_all(source);
+    let output = child
+        .wait_with_output()
+        .unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    assert!(
+        output.status.success(),
+        "guest program {name} does not compile:\n{}\n{command:?}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// Builds a Cargo project of a guest program, as its author would, and returns the path of its
+/// executable, which is named as the project's directory.
+///
+/// # Panics
+/// With Cargo's messages if it fails.
+#[must_use]
+pub fn build_cargo(project: &Path) -> PathBuf {
+    let target = paths::target().join("guests-rust");
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command
+        .args(["build", "--release", "--locked", "--quiet"])
+        .current_dir(project);
+    command.arg("--target-dir").arg(&target);
+    // The project's own configuration says how a guest is linked; these would override it.
+    for inherited in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET"] {
+        command.env_remove(inherited);
+    }
+    let output = command
+        .output()
+        .unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    assert!(
+        output.status.success(),
+        "{} does not build:\n{}",
+        project.display(),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let name = project.file_name().expect("a project has a directory");
+    let binary = target.join("x86_64-unknown-linux-gnu/release").join(name);
+    assert!(binary.exists(), "{} was not built", binary.display());
+    binary
+}
+
+fn read(path: &Path) -> Vec<u8> {
+    fs::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOURCE: &str = "#include <tinykvm.h>\nint main(void) { return STATUS; }\n";
+
+    #[test]
+    fn compiles_once_and_again_when_something_changed() {
+        let first = compile_c(SOURCE, &["-DSTATUS=3"]);
+        let again = compile_c(SOURCE, &["-DSTATUS=3"]);
+        let other = compile_c(SOURCE, &["-DSTATUS=4"]);
+        assert_eq!(first, again);
+        assert_ne!(first, other);
+        assert_eq!(Command::new(&first).status().unwrap().code(), Some(3));
+        assert_eq!(Command::new(&other).status().unwrap().code(), Some(4));
+    }
+
+    #[test]
+    #[should_panic(expected = "STATUS")]
+    fn a_failure_shows_the_compilers_message() {
+        let _ = compile_c(SOURCE, &[]);
+    }
+}

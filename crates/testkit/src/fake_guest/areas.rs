@@ -1,0 +1,108 @@
+//! Which ranges are mapped, and how. Ranges, not pages: reservations of terabytes are common.
+
+use std::collections::BTreeMap;
+
+use tinykvm::Protection;
+
+/// One mapped range; its start is the key.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Area {
+    /// One past the last byte.
+    pub(super) end: u64,
+    /// What may be done with it.
+    pub(super) allow: Protection,
+}
+
+/// All mapped ranges. They never overlap; neighbours with equal protection are not merged.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Areas {
+    by_start: BTreeMap<u64, Area>,
+}
+
+impl Areas {
+    /// The area that contains `address`.
+    pub(super) fn find(&self, address: u64) -> Option<Area> {
+        let (_, area) = self.by_start.range(..=address).next_back()?;
+        (address < area.end).then_some(*area)
+    }
+
+    /// True if all of `start..end` is mapped with protections that `allowed` accepts.
+    pub(super) fn covers(
+        &self,
+        start: u64,
+        end: u64,
+        allowed: impl Fn(Protection) -> bool,
+    ) -> bool {
+        let mut at = start;
+        while at < end {
+            match self.find(at) {
+                Some(area) if allowed(area.allow) => at = area.end,
+                _ => return false,
+            }
+        }
+        true
+    }
+
+    /// True if nothing in `start..end` is mapped.
+    pub(super) fn is_free(&self, start: u64, end: u64) -> bool {
+        self.overlapping(start, end).next().is_none()
+    }
+
+    /// The first address from `from` on where `length` bytes below `limit` are free.
+    pub(super) fn first_free(&self, from: u64, length: u64, limit: u64) -> Option<u64> {
+        let mut at = from;
+        loop {
+            let end = at.checked_add(length).filter(|&end| end <= limit)?;
+            match self.overlapping(at, end).next_back() {
+                Some((_, area)) => at = area.end,
+                None => return Some(at),
+            }
+        }
+    }
+
+    /// Bytes in `start..end` that are mapped with any access.
+    pub(super) fn accessible_in(&self, start: u64, end: u64) -> u64 {
+        self.overlapping(start, end)
+            .filter(|(_, area)| !area.allow.is_none())
+            .map(|(from, area)| area.end.min(end) - from.max(start))
+            .sum()
+    }
+
+    /// All bytes that are mapped with any access.
+    pub(super) fn accessible_bytes(&self) -> u64 {
+        self.accessible_in(0, u64::MAX)
+    }
+
+    /// Maps `start..end` with a protection, or unmaps it, whatever was there.
+    pub(super) fn set(&mut self, start: u64, end: u64, allow: Option<Protection>) {
+        let old: Vec<(u64, Area)> = self.overlapping(start, end).collect();
+        for (from, area) in old {
+            self.by_start.remove(&from);
+            if from < start {
+                self.by_start.insert(from, Area { end: start, ..area });
+            }
+            if area.end > end {
+                self.by_start.insert(end, area);
+            }
+        }
+        if let Some(allow) = allow {
+            self.by_start.insert(start, Area { end, allow });
+        }
+    }
+
+    fn overlapping(
+        &self,
+        start: u64,
+        end: u64,
+    ) -> impl DoubleEndedIterator<Item = (u64, Area)> + '_ {
+        let first = self
+            .by_start
+            .range(..start)
+            .next_back()
+            .filter(|(_, area)| area.end > start);
+        first
+            .into_iter()
+            .chain(self.by_start.range(start..end))
+            .map(|(&from, &area)| (from, area))
+    }
+}

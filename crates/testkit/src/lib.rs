@@ -1,0 +1,28 @@
+//! What the tests of this project share. Only ever a dev-dependency.
+//!
+//! * [`compile`]: guest programs from source, cached
+//! * [`kvm`]: whether tests that need KVM can run
+//! * [`harness`]: test programs (`harness = false`) in which such tests are skipped and counted,
+//!   never silently passed
+//! * [`FakeGuest`]: a guest without KVM, to test system calls and guest-API calls on
+//! * [`vtc`]: the runner of the `.vtc` files
+//! * [`paths`]: where things are in the source tree
+
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::panic,
+    clippy::expect_used,
+    reason = "helpers of tests report by panicking"
+)]
+
+pub mod compile;
+pub mod fake_guest;
+mod guests;
+pub mod harness;
+pub mod kvm;
+pub mod paths;
+pub mod vtc;
+
+pub use compile::{Toolchain, compile_c, compile_file};
+pub use fake_guest::FakeGuest;
+pub use kvm::require_kvm;
