@@ -51,6 +51,8 @@ pub struct Fork {
     random: ChaCha12Rng,
     fresh: [u8; 32],
     shrinking: Shrinking,
+    /// The vCPU stopped in a way that loading registers may not mend.
+    unsound: bool,
 }
 
 impl Fork {
@@ -67,6 +69,7 @@ impl Fork {
                 interval: FIRST_SHRINK,
                 dropped_at: 0,
             },
+            unsound: false,
         }
     }
 
@@ -192,13 +195,15 @@ impl Fork {
     /// Runs the guest until it asks for something or a limit ends it.
     ///
     /// After [`Exit::Exception`], [`Exit::Deadline`] or [`Exit::MemoryLimit`] the fork may serve
-    /// one last call (to answer an error); then [rebuild](Self::rebuild) it. After
-    /// [`Exit::Shutdown`] or an error drop it.
+    /// one last call (to answer an error); then [rebuild](Self::rebuild) it, as also after
+    /// [`Exit::Shutdown`] or an error.
     ///
     /// # Errors
     /// [`EngineError`] if KVM fails.
     pub fn run(&mut self) -> Result<Exit, EngineError> {
-        self.core.run()
+        let result = self.core.run();
+        self.unsound |= matches!(result, Err(_) | Ok(Exit::Shutdown { .. }));
+        result
     }
 
     /// Puts the fork back to the frozen state: memory and address space now, registers, segments
@@ -229,13 +234,18 @@ impl Fork {
     }
 
     /// Makes the fork as new after a fault or a timeout: every private page is dropped, and all
-    /// registers and pending events of the vCPU are loaded from the template.
+    /// registers and pending events of the vCPU are loaded from the template. Where that may not
+    /// do, after a triple fault or an error of KVM, the VM is replaced by a new one.
     ///
     /// # Errors
     /// [`EngineError`] if KVM fails; drop the fork then.
     pub fn rebuild(&mut self) -> Result<(), EngineError> {
         self.end();
         self.drop_private_memory()?;
+        if self.unsound {
+            *self = self.template.fork()?;
+            return Ok(());
+        }
         self.restore_book()?;
         self.core.abandon();
         self.core.vcpu.clear_events()?;

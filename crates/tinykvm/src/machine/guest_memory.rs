@@ -20,6 +20,9 @@ pub(super) struct GuestMemory {
     pub(super) root: u64,
 }
 
+/// End of the lower half of the address space, where all user mappings are.
+const LOWER_HALF: u64 = 1 << 47;
+
 /// Offset in main memory of a guest-physical address.
 fn offset(physical: u64) -> Option<u64> {
     physical.checked_sub(MAIN_PHYSICAL)
@@ -58,7 +61,10 @@ impl GuestMemory {
         mut piece: impl FnMut(&'a [u8]),
     ) -> Result<(), BadAddress> {
         let bad = BadAddress { address, length };
-        let end = address.checked_add(length).ok_or(bad)?;
+        let end = address
+            .checked_add(length)
+            .filter(|end| *end <= LOWER_HALF)
+            .ok_or(bad)?;
         let mut at = address;
         let mut run: Option<(u64, u64)> = None; // physical start, length
         while at < end {
@@ -96,7 +102,10 @@ impl GuestMemory {
             address,
             length: data.len() as u64,
         };
-        let end = address.checked_add(data.len() as u64).ok_or(bad)?;
+        let end = address
+            .checked_add(bad.length)
+            .filter(|end| *end <= LOWER_HALF)
+            .ok_or(bad)?;
         let mut at = address;
         let mut rest = data;
         while at < end {

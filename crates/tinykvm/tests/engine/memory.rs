@@ -182,7 +182,18 @@ fn host_access() {
     let mut fork = fork();
     let mut word = [0; 8];
     assert!(fork.read(0, &mut word).is_err());
-    assert!(fork.read(u64::MAX - 3, &mut word).is_err());
+    for address in [
+        u64::MAX - 3,
+        u64::MAX - 7,
+        u64::MAX - 4100,
+        1 << 63,
+        1 << 47,
+        (1 << 47) - 4,
+    ] {
+        assert!(fork.read(address, &mut word).is_err(), "{address:#x}");
+        assert!(fork.write(address, &word).is_err(), "{address:#x}");
+        assert!(fork.pieces(address, 8).is_err(), "{address:#x}");
+    }
     assert!(
         fork.read(0x7fff_ff80_0000, &mut word).is_err(),
         "the engine's own page"

@@ -1,0 +1,38 @@
+//! What the product's speed promises are measured with: `make bench`.
+//!
+//! Everything is measured in one run, alternating, and reported as ratios: machines are noisy,
+//! and differ. The figures go to the terminal and to `target/bench.json`.
+
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a benchmark reports to the terminal and may stop at any surprise"
+)]
+
+mod calls;
+mod compute;
+mod figures;
+mod guest;
+mod varnish;
+
+use figures::Figures;
+
+fn main() {
+    let only: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
+    let wanted = |name: &str| only.is_empty() || only.iter().any(|one| one == name);
+    let mut figures = Figures::default();
+    figures::print_machine();
+    if wanted("calls") {
+        calls::run(&mut figures);
+    }
+    if wanted("compute") {
+        compute::run(&mut figures);
+    }
+    if wanted("varnish") {
+        varnish::run(&mut figures);
+    }
+    figures.write();
+}

@@ -1,0 +1,203 @@
+//! What a handler gets: the process, the guest, the host, and typed access to the arguments.
+
+use std::time::Duration;
+
+use tinykvm::{BadAddress, Guest, MapError, PAGE_SIZE};
+
+use crate::errno::{EFAULT, ENAMETOOLONG, ENOENT, Errno};
+use crate::process::{Process, State};
+use crate::table::Call;
+use crate::{Flow, Host};
+
+/// First address above user memory (`TASK_SIZE_MAX` with 4-level page tables).
+pub(crate) const USER_END: u64 = 0x7fff_ffff_f000;
+
+/// The most bytes that one call reads or writes (`MAX_RW_COUNT` in linux/fs.h).
+pub(crate) const LONGEST_TRANSFER: u64 = 0x7fff_f000;
+
+/// `PATH_MAX` in linux/limits.h, with the NUL.
+const PATH_LIMIT: usize = 4096;
+
+/// Why a call has no result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// The guest is told.
+    Error(Errno),
+    /// The guest does not go on.
+    Stop(Flow),
+}
+
+/// What a handler gives back: the value of RAX, or why there is none.
+pub(crate) type Answer = Result<u64, Failure>;
+
+impl From<Errno> for Failure {
+    fn from(error: Errno) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl From<BadAddress> for Failure {
+    fn from(error: BadAddress) -> Self {
+        Self::Error(error.into())
+    }
+}
+
+impl From<MapError> for Failure {
+    fn from(error: MapError) -> Self {
+        Self::Error(error.into())
+    }
+}
+
+/// One system call under way.
+pub(crate) struct Context<'a> {
+    pub(crate) process: &'a mut Process,
+    pub(crate) guest: &'a mut dyn Guest,
+    pub(crate) host: &'a mut dyn Host,
+    /// The line of the table that is being served.
+    pub(crate) call: &'static Call,
+    arguments: [u64; 6],
+}
+
+impl<'a> Context<'a> {
+    /// Takes the arguments from the registers.
+    pub(crate) fn new(
+        process: &'a mut Process,
+        guest: &'a mut dyn Guest,
+        host: &'a mut dyn Host,
+        call: &'static Call,
+    ) -> Self {
+        let from = guest.registers();
+        let arguments = [from.rdi, from.rsi, from.rdx, from.r10, from.r8, from.r9];
+        Self {
+            process,
+            guest,
+            host,
+            call,
+            arguments,
+        }
+    }
+
+    /// The state of the process, to look at.
+    pub(crate) fn state(&self) -> &State {
+        self.process.state()
+    }
+
+    /// The state of the process, to change.
+    pub(crate) fn state_mut(&mut self) -> &mut State {
+        self.process.state_mut()
+    }
+
+    /// Argument 0 to 5 in full width.
+    pub(crate) fn word(&self, index: usize) -> u64 {
+        self.arguments.get(index).copied().unwrap_or(0)
+    }
+
+    /// An argument of type `unsigned int`: the upper half does not count.
+    pub(crate) fn uint(&self, index: usize) -> u32 {
+        low_half(self.word(index))
+    }
+
+    /// An argument of type `int`: the upper half does not count.
+    pub(crate) fn int(&self, index: usize) -> i32 {
+        self.uint(index).cast_signed()
+    }
+
+    /// To be asked between pieces of long work: stops the call at the guest's deadline.
+    pub(crate) fn checkpoint(&mut self) -> Result<(), Failure> {
+        self.wait(Duration::ZERO)
+    }
+
+    /// Waits; stops the call if the guest's time budget ends before.
+    pub(crate) fn wait(&mut self, duration: Duration) -> Result<(), Failure> {
+        if self.host.sleep(duration) {
+            Ok(())
+        } else {
+            Err(Failure::Stop(Flow::Deadline))
+        }
+    }
+
+    /// Reads `N` bytes of guest memory.
+    pub(crate) fn read<const N: usize>(&self, address: u64) -> Result<[u8; N], Failure> {
+        let mut bytes = [0; N];
+        self.read_into(address, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Reads guest memory into a buffer.
+    pub(crate) fn read_into(&self, address: u64, out: &mut [u8]) -> Result<(), Failure> {
+        check_user_range(address, out.len() as u64)?;
+        Ok(self.guest.read(address, out)?)
+    }
+
+    /// Writes to guest memory.
+    pub(crate) fn write(&mut self, address: u64, bytes: &[u8]) -> Result<(), Failure> {
+        Ok(copy_out(self.guest, address, bytes)?)
+    }
+
+    /// Writes to guest memory unless the pointer is null.
+    pub(crate) fn write_if_wanted(&mut self, address: u64, bytes: &[u8]) -> Result<(), Failure> {
+        if address == 0 {
+            Ok(())
+        } else {
+            self.write(address, bytes)
+        }
+    }
+
+    /// Reads the path at `address`. An empty one is an error here; calls that know
+    /// `AT_EMPTY_PATH` use [`Self::path_or_empty`].
+    pub(crate) fn path(&self, address: u64) -> Result<Vec<u8>, Failure> {
+        let path = self.path_or_empty(address)?;
+        if path.is_empty() {
+            Err(ENOENT.into())
+        } else {
+            Ok(path)
+        }
+    }
+
+    /// Reads the path at `address`, which may be empty.
+    pub(crate) fn path_or_empty(&self, address: u64) -> Result<Vec<u8>, Failure> {
+        match self.text(address, PATH_LIMIT)? {
+            (path, true) => Ok(path),
+            (_, false) => Err(ENAMETOOLONG.into()),
+        }
+    }
+
+    /// Reads bytes up to a NUL (not included) or to `limit`; true if the NUL was found. Nothing
+    /// behind the NUL is touched but the rest of its page.
+    pub(crate) fn text(&self, address: u64, limit: usize) -> Result<(Vec<u8>, bool), Failure> {
+        let mut text = Vec::new();
+        let mut at = address;
+        while text.len() < limit {
+            let room = usize::try_from(PAGE_SIZE - at % PAGE_SIZE).unwrap_or(1);
+            let start = text.len();
+            text.resize(start + room.min(limit - start), 0);
+            self.read_into(at, &mut text[start..])?;
+            if let Some(end) = text[start..].iter().position(|&byte| byte == 0) {
+                text.truncate(start + end);
+                return Ok((text, true));
+            }
+            at = address.checked_add(text.len() as u64).ok_or(EFAULT)?;
+        }
+        Ok((text, false))
+    }
+}
+
+/// The lower 32 bits.
+pub(crate) fn low_half(word: u64) -> u32 {
+    let [a, b, c, d, ..] = word.to_le_bytes();
+    u32::from_le_bytes([a, b, c, d])
+}
+
+/// Writes to guest memory, and only there: an address beyond user memory does not reach the guest.
+pub(crate) fn copy_out(guest: &mut dyn Guest, address: u64, bytes: &[u8]) -> Result<(), Errno> {
+    check_user_range(address, bytes.len() as u64)?;
+    Ok(guest.write(address, bytes)?)
+}
+
+/// Fails unless `address..address + length` lies in the user half. Says nothing about mappings.
+pub(crate) fn check_user_range(address: u64, length: u64) -> Result<(), Errno> {
+    match address.checked_add(length) {
+        Some(end) if end <= USER_END => Ok(()),
+        _ => Err(EFAULT),
+    }
+}

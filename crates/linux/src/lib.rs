@@ -1,0 +1,109 @@
+//! The Linux personality: answers the system calls of a program that runs in a virtual machine
+//! without a kernel of its own.
+//!
+//! A [`Process`] is the kernel state that the program can see: signal actions, descriptors,
+//! limits, names. It is cheap to clone and to reset, because a fork of a virtual machine gets a
+//! clone of the template's process and goes back to it after every request. Everything else is
+//! in the [`Guest`](tinykvm::Guest) (registers, memory, address space) or with the embedder,
+//! behind the trait [`Host`]. Nothing here needs KVM, so everything is tested on plain buffers.
+//!
+//! ```text
+//! Process::syscall ── table ──> one handler per call ──> result in RAX, then pending signals
+//!                        │         memory, descriptor, poll, file, signal, frame,
+//!                        │         thread, futex, time, system
+//!                        └ what the call needs from the host ──> access::decide
+//! ```
+//!
+//! Rules that hold for every call:
+//! * A bad pointer is `EFAULT`. Guest memory is copied once and then looked at.
+//! * Counts and lengths from the guest are bounded; long work asks the [`Host`] between pieces
+//!   whether the time budget still holds.
+//! * No handler waits by itself: what would block goes to [`Host::sleep`] or, where nothing
+//!   could ever wake it, ends as [`Flow::Deadlock`].
+//! * An unknown call is `ENOSYS`, reported once per program.
+
+#![forbid(unsafe_code)]
+
+mod access;
+mod context;
+mod descriptor;
+mod errno;
+mod file;
+mod frame;
+mod futex;
+mod memory;
+mod output;
+mod poll;
+mod process;
+mod signal;
+mod stack;
+mod system;
+mod table;
+mod thread;
+mod time;
+mod unknown;
+mod vdso;
+mod wire;
+
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+pub use process::{Process, ProcessOptions};
+pub use stack::StartError;
+pub use vdso::VDSO;
+
+/// Where guest output goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stream {
+    /// Standard output.
+    Out,
+    /// Standard error.
+    Err,
+}
+
+/// What the personality asks of its embedder.
+pub trait Host {
+    /// Takes output of the guest. One system call gives one or more pieces of at most
+    /// [`OUTPUT_PIECE`] bytes.
+    fn output(&mut self, stream: Stream, bytes: &[u8]);
+
+    /// Waits for `duration` on the guest's behalf, but not past the guest's deadline. False
+    /// means that the deadline is reached and the guest is to be stopped. With a zero duration
+    /// it only asks whether there is time left.
+    fn sleep(&mut self, duration: Duration) -> bool;
+
+    /// The program made a system call that does not exist here; told the first time per program
+    /// and call.
+    fn unknown_call(&mut self, number: u64);
+
+    /// The program was denied access to `path` by `call`.
+    fn denied(&mut self, call: &'static str, path: &[u8]) {
+        let _ = (call, path);
+    }
+}
+
+/// The most bytes that [`Host::output`] gets at a time.
+pub const OUTPUT_PIECE: usize = 64 * 1024;
+
+/// How the guest goes on after a system call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flow {
+    /// The result is in the registers; run on.
+    Continue,
+    /// The program ended itself.
+    Exit {
+        /// Exit status, 0 to 255.
+        status: i32,
+    },
+    /// A signal ended the program.
+    Signal {
+        /// Signal number, 1 to 64.
+        number: i32,
+    },
+    /// The program waits for something that nobody can ever do.
+    Deadlock,
+    /// The time budget ended during the call ([`Host::sleep`] said so).
+    Deadline,
+}

@@ -1,0 +1,337 @@
+//! Memory calls: the address space itself is the engine's, the rules of Linux are here.
+
+use tinykvm::{MapError, PAGE_SIZE, Placement, Protection};
+
+use crate::context::{Answer, Context, Failure, USER_END, check_user_range};
+use crate::errno::{EACCES, EBADF, EFAULT, EINVAL, ENOMEM, EPERM, Errno};
+
+// Protection bits: asm-generic/mman-common.h
+const PROT_WRITE: u64 = 2;
+const PROT_EXEC: u64 = 4;
+/// READ, WRITE, EXEC and the historical SEM.
+const PROT_KNOWN: u64 = 0xf;
+
+// Mapping flags: asm-generic/mman-common.h, linux/mman.h, asm/mman.h
+const MAP_TYPE: u64 = 0xf;
+const MAP_SHARED: u64 = 1;
+const MAP_PRIVATE: u64 = 2;
+const MAP_FIXED: u64 = 0x10;
+const MAP_ANONYMOUS: u64 = 0x20;
+const MAP_32BIT: u64 = 0x40;
+const MAP_HUGETLB: u64 = 0x4_0000;
+const MAP_FIXED_NOREPLACE: u64 = 0x10_0000;
+
+/// Where `MAP_32BIT` mappings must end.
+const LOW_END: u64 = 1 << 31;
+/// Nothing is mapped below (the usual `vm.mmap_min_addr`).
+const LOWEST: u64 = 0x1_0000;
+
+// mremap flags: linux/mman.h
+const MREMAP_MAYMOVE: u64 = 1;
+const MREMAP_FIXED: u64 = 2;
+const MREMAP_DONTUNMAP: u64 = 4;
+
+/// Bytes that `mremap` and `mincore` handle between looks at the clock.
+const PIECE: u64 = 256 * 1024;
+
+/// The length in whole pages; `None` if that is more than an address can express.
+fn whole_pages(length: u64) -> Option<u64> {
+    length.checked_next_multiple_of(PAGE_SIZE)
+}
+
+fn is_aligned(address: u64) -> bool {
+    address.is_multiple_of(PAGE_SIZE)
+}
+
+/// On x86-64, what can be written or executed can be read.
+fn protection(bits: u64) -> Protection {
+    Protection {
+        read: bits & PROT_KNOWN != 0,
+        write: bits & PROT_WRITE != 0,
+        execute: bits & PROT_EXEC != 0,
+    }
+}
+
+/// `brk(address)`: the result is where the heap ends, moved or not.
+pub(crate) fn brk(context: &mut Context<'_>) -> Answer {
+    let wanted = context.word(0);
+    Ok(context.guest.set_heap_end(wanted))
+}
+
+/// `mmap(address, length, prot, flags, fd, offset)`. With one process, a shared anonymous
+/// mapping is as good as a private one.
+pub(crate) fn mmap(context: &mut Context<'_>) -> Answer {
+    let (address, prot, flags) = (context.word(0), context.word(2), context.word(3));
+    if !is_aligned(context.word(5)) {
+        return Err(EINVAL.into());
+    }
+    if flags & MAP_ANONYMOUS == 0 {
+        let fd = context.int(4);
+        // Nothing that can be opened has contents to map.
+        return Err(if context.state().descriptors.get(fd).is_ok() {
+            EACCES
+        } else {
+            EBADF
+        }
+        .into());
+    }
+    if !matches!(flags & MAP_TYPE, MAP_SHARED | MAP_PRIVATE) || context.word(1) == 0 {
+        return Err(EINVAL.into());
+    }
+    let length = whole_pages(context.word(1)).ok_or(ENOMEM)?;
+    if length > USER_END || flags & MAP_HUGETLB != 0 {
+        return Err(ENOMEM.into());
+    }
+    let place = placement(address, length, flags)?;
+    let at = context.guest.map(place, length, protection(prot))?;
+    if flags & MAP_32BIT != 0
+        && at.saturating_add(length) > LOW_END
+        && !matches!(place, Placement::Fixed(_))
+    {
+        context.guest.unmap(at, length)?;
+        return Err(ENOMEM.into());
+    }
+    Ok(at)
+}
+
+/// Where a mapping of `length` bytes goes.
+fn placement(address: u64, length: u64, flags: u64) -> Result<Placement, Errno> {
+    if flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) != 0 {
+        check_fixed(address, length)?;
+        if flags & MAP_FIXED_NOREPLACE != 0 {
+            return Ok(Placement::FixedFree(address));
+        }
+        return Ok(Placement::Fixed(address));
+    }
+    // A hint that cannot be is no error.
+    match whole_pages(address) {
+        Some(hint) if hint >= LOWEST && check_user_range(hint, length).is_ok() => {
+            Ok(Placement::Hint(hint))
+        }
+        _ => Ok(Placement::Anywhere),
+    }
+}
+
+/// An address that the program insists on.
+fn check_fixed(address: u64, length: u64) -> Result<(), Errno> {
+    if !is_aligned(address) {
+        return Err(EINVAL);
+    }
+    check_user_range(address, length).map_err(|_| ENOMEM)?;
+    if address < LOWEST { Err(EPERM) } else { Ok(()) }
+}
+
+/// `munmap(address, length)`
+pub(crate) fn munmap(context: &mut Context<'_>) -> Answer {
+    let address = context.word(0);
+    let length = whole_pages(context.word(1)).ok_or(EINVAL)?;
+    if !is_aligned(address) || length == 0 || check_user_range(address, length).is_err() {
+        return Err(EINVAL.into());
+    }
+    context.guest.unmap(address, length)?;
+    Ok(0)
+}
+
+/// `mprotect(address, length, prot)`
+pub(crate) fn mprotect(context: &mut Context<'_>) -> Answer {
+    let prot = context.word(2);
+    if prot & !PROT_KNOWN != 0 {
+        return Err(EINVAL.into());
+    }
+    let Some((address, length)) = range_in_pages(context)? else {
+        return Ok(0);
+    };
+    context.guest.protect(address, length, protection(prot))?;
+    Ok(0)
+}
+
+/// Arguments 0 and 1 as a range of whole pages; `None` if it is empty. A range beyond user
+/// memory is not mapped: `ENOMEM`.
+fn range_in_pages(context: &Context<'_>) -> Result<Option<(u64, u64)>, Errno> {
+    let address = context.word(0);
+    if !is_aligned(address) {
+        return Err(EINVAL);
+    }
+    let length = whole_pages(context.word(1)).ok_or(ENOMEM)?;
+    if length == 0 {
+        return Ok(None);
+    }
+    check_user_range(address, length).map_err(|_| ENOMEM)?;
+    Ok(Some((address, length)))
+}
+
+/// `madvise(address, length, advice)`. What only advises succeeds without effect; advice that
+/// promises something we do not keep is `EINVAL`, for which programs have a second way.
+pub(crate) fn madvise(context: &mut Context<'_>) -> Answer {
+    // asm-generic/mman-common.h
+    const DONTNEED: i32 = 4;
+    const DONTNEED_LOCKED: i32 = 24;
+    let advice = context.int(2);
+    let known = match advice {
+        // NORMAL RANDOM SEQUENTIAL WILLNEED DONTNEED, FREE, DONTFORK DOFORK MERGEABLE
+        // UNMERGEABLE HUGEPAGE NOHUGEPAGE DONTDUMP DODUMP
+        0..=4 | 8 | 10..=17 => true,
+        // KEEPONFORK COLD PAGEOUT POPULATE_READ POPULATE_WRITE DONTNEED_LOCKED
+        19..=24 => true,
+        // REMOVE (shared files only), WIPEONFORK, COLLAPSE, HWPOISON and the unknown
+        _ => false,
+    };
+    if !known {
+        return Err(EINVAL.into());
+    }
+    let Some((address, length)) = range_in_pages(context)? else {
+        return Ok(0);
+    };
+    if matches!(advice, DONTNEED | DONTNEED_LOCKED) {
+        context.guest.discard(address, length)?;
+    }
+    Ok(0)
+}
+
+/// `mincore(address, length, vector)`: everything that is readable is in memory.
+pub(crate) fn mincore(context: &mut Context<'_>) -> Answer {
+    let Some((address, length)) = range_in_pages(context)? else {
+        return Ok(0);
+    };
+    let vector = context.word(2);
+    check_user_range(vector, length / PAGE_SIZE)?;
+    let mut done = 0;
+    while done < length {
+        let piece = PIECE.min(length - done);
+        context
+            .guest
+            .check_readable(address + done, piece)
+            .map_err(|_| ENOMEM)?;
+        let pages = piece / PAGE_SIZE;
+        let present = vec![1; usize::try_from(pages).map_err(|_| ENOMEM)?];
+        context.write(vector + done / PAGE_SIZE, &present)?;
+        done += piece;
+        context.checkpoint()?;
+    }
+    Ok(0)
+}
+
+/// `mlock`, `mlock2`, `munlock`: guest memory is not swapped by the guest.
+pub(crate) fn mlock(context: &mut Context<'_>) -> Answer {
+    let start = context.word(0) & !(PAGE_SIZE - 1);
+    let end = context.word(0).checked_add(context.word(1)).ok_or(EINVAL)?;
+    check_user_range(start, end - start).map_err(|_| ENOMEM)?;
+    Ok(0)
+}
+
+/// `msync(address, length, flags)`: there is nothing behind the memory.
+pub(crate) fn msync(context: &mut Context<'_>) -> Answer {
+    // MS_ASYNC, MS_INVALIDATE, MS_SYNC: asm-generic/mman-common.h
+    let flags = context.uint(2);
+    if flags & !7 != 0 || flags & 5 == 5 {
+        return Err(EINVAL.into());
+    }
+    if let Some((address, length)) = range_in_pages(context)? {
+        context
+            .guest
+            .check_readable(address, length)
+            .map_err(|_| ENOMEM)?;
+    }
+    Ok(0)
+}
+
+/// `mremap(old address, old length, new length, flags, new address)`
+pub(crate) fn mremap(context: &mut Context<'_>) -> Answer {
+    let (old, flags, target) = (context.word(0), context.word(3), context.word(4));
+    let moves = flags & MREMAP_MAYMOVE != 0;
+    let fixed = flags & MREMAP_FIXED != 0;
+    let keeps = flags & MREMAP_DONTUNMAP != 0;
+    let old_length = whole_pages(context.word(1)).ok_or(EINVAL)?;
+    let length = whole_pages(context.word(2)).ok_or(EINVAL)?;
+    let bad = flags & !(MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP) != 0
+        || (fixed || keeps) && !moves
+        || keeps && old_length != length
+        // Length 0 would duplicate a shared mapping; there are none.
+        || old_length == 0
+        || length == 0
+        || !is_aligned(old);
+    if bad {
+        return Err(EINVAL.into());
+    }
+    check_user_range(old, old_length)?;
+    check_user_range(0, length).map_err(|_| ENOMEM)?;
+    if fixed {
+        let overlaps = target < old + old_length && old < target.saturating_add(length);
+        if overlaps || !is_aligned(target) || check_user_range(target, length).is_err() {
+            return Err(EINVAL.into());
+        }
+        check_fixed(target, length)?;
+    } else if !keeps && length <= old_length {
+        if length < old_length {
+            context.guest.unmap(old + length, old_length - length)?;
+        }
+        return Ok(old);
+    }
+    context.guest.check_readable(old, old_length)?;
+    if !fixed && !keeps && grow_in_place(context, old, old_length, length)? {
+        return Ok(old);
+    }
+    if !moves {
+        return Err(ENOMEM.into());
+    }
+    let place = if fixed {
+        Placement::Fixed(target)
+    } else {
+        Placement::Anywhere
+    };
+    let new = context.guest.map(place, length, Protection::READ_WRITE)?;
+    if let Err(failure) = copy(context, old, new, old_length.min(length)) {
+        context.guest.unmap(new, length)?;
+        return Err(failure);
+    }
+    if keeps {
+        context.guest.discard(old, old_length)?;
+    } else {
+        context.guest.unmap(old, old_length)?;
+    }
+    Ok(new)
+}
+
+/// Extends a mapping into free space behind it; false if there is none.
+fn grow_in_place(
+    context: &mut Context<'_>,
+    old: u64,
+    old_length: u64,
+    length: u64,
+) -> Result<bool, Failure> {
+    let (end, more) = (old + old_length, length - old_length);
+    if check_user_range(end, more).is_err() {
+        return Ok(false);
+    }
+    match context
+        .guest
+        .map(Placement::FixedFree(end), more, Protection::READ_WRITE)
+    {
+        Ok(_) => Ok(true),
+        Err(MapError::Occupied { .. } | MapError::Invalid { .. }) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Copies pages to a fresh mapping. Zero pages are left alone: they stay unallocated.
+fn copy(context: &mut Context<'_>, from: u64, to: u64, length: u64) -> Result<(), Failure> {
+    let page = usize::try_from(PAGE_SIZE).map_err(|_| EFAULT)?;
+    let mut buffer = vec![0; usize::try_from(PIECE.min(length)).map_err(|_| ENOMEM)?];
+    let mut done = 0;
+    while done < length {
+        let piece = usize::try_from(PIECE.min(length - done)).map_err(|_| ENOMEM)?;
+        let buffer = &mut buffer[..piece];
+        context.read_into(from + done, buffer)?;
+        for (bytes, at) in buffer.chunks(page).zip((to + done..).step_by(page)) {
+            if bytes.iter().any(|&byte| byte != 0) {
+                context.write(at, bytes)?;
+            }
+        }
+        done += piece as u64;
+        context.checkpoint()?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,96 @@
+//! `poll` and `ppoll`.
+
+use std::time::Duration;
+
+use crate::Flow;
+use crate::context::{Answer, Context, Failure};
+use crate::descriptor::Object;
+use crate::errno::EINVAL;
+use crate::wire::{duration, timespec, u32_at};
+
+/// Size of `struct pollfd`: int fd, short events, short revents.
+const RECORD: usize = 8;
+
+// asm-generic/poll.h
+const POLLIN: u16 = 0x01;
+const POLLOUT: u16 = 0x04;
+const POLLNVAL: u16 = 0x20;
+const POLLRDNORM: u16 = 0x40;
+const POLLWRNORM: u16 = 0x100;
+
+/// `poll(fds, count, milliseconds)`
+pub(crate) fn poll(context: &mut Context<'_>) -> Answer {
+    // Negative: for ever.
+    let wait = u64::try_from(context.int(2))
+        .ok()
+        .map(Duration::from_millis);
+    wait_for_events(context, wait)
+}
+
+/// `ppoll(fds, count, timeout, signal mask, mask size)`. The mask is not applied: no signal can
+/// arrive during the call, because only the program itself sends any.
+pub(crate) fn ppoll(context: &mut Context<'_>) -> Answer {
+    let (limit, mask) = (context.word(2), context.word(3));
+    let wait = if limit == 0 {
+        None
+    } else {
+        Some(duration(&context.read(limit)?)?)
+    };
+    if mask != 0 {
+        if context.word(4) != 8 {
+            return Err(EINVAL.into());
+        }
+        context.read::<8>(mask)?;
+    }
+    let ready = wait_for_events(context, wait)?;
+    if ready == 0 && limit != 0 {
+        // The time that is left. Linux does not report a failure either.
+        let _ = context.write(limit, timespec(Duration::ZERO).as_bytes());
+    }
+    Ok(ready)
+}
+
+fn wait_for_events(context: &mut Context<'_>, wait: Option<Duration>) -> Answer {
+    let address = context.word(0);
+    let count = u64::from(context.uint(1));
+    if count > context.state().open_files().current {
+        return Err(EINVAL.into());
+    }
+    let mut records = vec![0; usize::try_from(count).map_err(|_| EINVAL)? * RECORD];
+    context.read_into(address, &mut records)?;
+    let mut ready = 0;
+    for record in records.chunks_exact_mut(RECORD) {
+        let fd = u32_at(record, 0).cast_signed();
+        let wanted = u16::from_le_bytes([record[4], record[5]]);
+        let events = if fd < 0 {
+            0
+        } else {
+            events(context, fd, wanted)
+        };
+        record[6..8].copy_from_slice(&events.to_le_bytes());
+        ready += u64::from(events != 0);
+    }
+    context.write(address, &records)?;
+    if ready == 0 {
+        match wait {
+            Some(time) if time.is_zero() => {}
+            Some(time) => context.wait(time)?,
+            // What is open never changes by itself.
+            None => return Err(Failure::Stop(Flow::Deadlock)),
+        }
+    }
+    Ok(ready)
+}
+
+/// Which of the wanted events a descriptor has: input is at its end and so readable, output
+/// always takes more.
+fn events(context: &Context<'_>, fd: i32, wanted: u16) -> u16 {
+    match context.state().descriptors.get(fd).map(|open| open.object) {
+        Ok(Object::Input) => wanted & (POLLIN | POLLRDNORM),
+        Ok(Object::Output(_)) => wanted & (POLLOUT | POLLWRNORM),
+        Err(_) => POLLNVAL,
+    }
+}
+
+#[cfg(test)]
+mod tests;

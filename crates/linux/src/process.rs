@@ -1,0 +1,139 @@
+//! The process: everything about a program that its kernel would remember.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tinykvm::Guest;
+
+use crate::context::{Context, Failure, low_half};
+use crate::descriptor::Descriptors;
+use crate::errno::ENOSYS;
+use crate::signal::Signals;
+use crate::system::{DEFAULT_LIMITS, Limit};
+use crate::unknown::UnknownCalls;
+use crate::{Flow, Host, frame, table};
+
+/// The only process and the only thread of a guest. (0 is never a process in Linux, and some
+/// programs take it for an error.)
+pub(crate) const PROCESS_ID: u32 = 1;
+
+/// How a program is started, and what it is told about itself.
+#[derive(Debug, Clone, Default)]
+pub struct ProcessOptions {
+    /// `argv`, with the program's name first.
+    pub arguments: Vec<Vec<u8>>,
+    /// The environment: `KEY=value`.
+    pub environment: Vec<Vec<u8>>,
+    /// The program's path as the guest sees it: `readlink("/proc/self/exe")` and `AT_EXECFN`.
+    pub executable: Vec<u8>,
+    /// The guest's memory in bytes, for programs that ask (`sysinfo`); 0 if nobody knows.
+    pub memory: u64,
+    /// Descriptors 0 to 2 look like a terminal. C libraries then write each line of output when
+    /// it is complete; otherwise they collect it in a buffer, which is lost if the guest is
+    /// reset before it is full.
+    pub terminal: bool,
+}
+
+/// What the program can change and a reset puts back.
+#[derive(Debug, Clone)]
+pub(crate) struct State {
+    pub(crate) signals: Signals,
+    pub(crate) descriptors: Descriptors,
+    pub(crate) limits: [Limit; 16],
+    /// The thread's name, NUL-padded (`TASK_COMM_LEN` in linux/sched.h).
+    pub(crate) name: [u8; 16],
+    pub(crate) umask: u32,
+    /// What `set_robust_list` was given.
+    pub(crate) robust_list: u64,
+    /// Monotonic time at the start of the program, where its CPU clock starts.
+    pub(crate) started: Duration,
+}
+
+/// The guest-visible kernel state of one virtual machine.
+///
+/// A clone shares the state until one of the two changes it, so cloning and
+/// [resetting](Self::reset_from) cost next to nothing for a program that changes nothing.
+#[derive(Debug, Clone)]
+pub struct Process {
+    options: Arc<ProcessOptions>,
+    unknown: UnknownCalls,
+    state: Arc<State>,
+}
+
+impl Process {
+    /// A process that has not started yet.
+    #[must_use]
+    pub fn new(options: &ProcessOptions) -> Self {
+        let state = State {
+            signals: Signals::default(),
+            descriptors: Descriptors::default(),
+            limits: DEFAULT_LIMITS,
+            name: comm(&options.executable),
+            umask: 0o022,
+            robust_list: 0,
+            started: Duration::ZERO,
+        };
+        Self {
+            options: Arc::new(options.clone()),
+            unknown: UnknownCalls::default(),
+            state: Arc::new(state),
+        }
+    }
+
+    /// Answers the system call that the guest stopped at: the result goes into its registers.
+    /// Pending signals that the call made deliverable are delivered, too.
+    ///
+    /// The number is the lower half of RAX, the arguments are RDI, RSI, RDX, R10, R8 and R9.
+    pub fn syscall(&mut self, guest: &mut dyn Guest, host: &mut dyn Host) -> Flow {
+        let number = low_half(guest.registers().rax);
+        let Some(call) = table::find(number) else {
+            if self.unknown.first_time(number) {
+                host.unknown_call(u64::from(number));
+            }
+            guest.registers_mut().rax = ENOSYS.to_result();
+            return Flow::Continue;
+        };
+        let answer = (call.handler)(&mut Context::new(self, guest, host, call));
+        guest.registers_mut().rax = match answer {
+            Ok(value) => value,
+            Err(Failure::Error(error)) => error.to_result(),
+            Err(Failure::Stop(flow)) => return flow,
+        };
+        frame::deliver_pending(self, guest)
+    }
+
+    /// Goes back to the state of `template`, of which `self` is a clone. Costs a pointer
+    /// comparison when nothing changed since.
+    pub fn reset_from(&mut self, template: &Self) {
+        if !Arc::ptr_eq(&self.state, &template.state) {
+            self.state = Arc::clone(&template.state);
+        }
+    }
+
+    /// How the program was started.
+    pub(crate) fn options(&self) -> &ProcessOptions {
+        &self.options
+    }
+
+    pub(crate) fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// For writing; takes a private copy if the state is still shared.
+    pub(crate) fn state_mut(&mut self) -> &mut State {
+        Arc::make_mut(&mut self.state)
+    }
+}
+
+/// A thread's name after `execve`: the last part of the path, cut to 15 bytes.
+fn comm(executable: &[u8]) -> [u8; 16] {
+    let mut name = [0; 16];
+    let last = executable
+        .rsplit(|&byte| byte == b'/')
+        .next()
+        .unwrap_or_default();
+    for (to, from) in name.iter_mut().take(15).zip(last) {
+        *to = *from;
+    }
+    name
+}

@@ -1,0 +1,198 @@
+//! The table of system calls: number, name, handler, and what it needs from the host.
+
+use crate::access::{Access, Right};
+use crate::context::{Answer, Context};
+use crate::{descriptor, file, frame, futex, memory, output, poll, signal, system, thread, time};
+
+/// A function that answers a call.
+pub(crate) type Handler = fn(&mut Context<'_>) -> Answer;
+
+/// A line of the table.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Call {
+    /// Number in RAX (asm/unistd_64.h).
+    pub(crate) number: u16,
+    /// Name as in the manual pages.
+    pub(crate) name: &'static str,
+    /// Answers it.
+    pub(crate) handler: Handler,
+    /// What it needs from the host.
+    pub(crate) access: Access,
+}
+
+/// A call about the program itself.
+const fn own(number: u16, name: &'static str, handler: Handler) -> Call {
+    Call {
+        number,
+        name,
+        handler,
+        access: Access::None,
+    }
+}
+
+/// A call with a path in argument `argument`.
+const fn on_path(
+    number: u16,
+    name: &'static str,
+    handler: Handler,
+    argument: usize,
+    right: Right,
+) -> Call {
+    Call {
+        number,
+        name,
+        handler,
+        access: Access::Path { argument, right },
+    }
+}
+
+/// Every call that exists, in the order of the numbers.
+pub(crate) static CALLS: &[Call] = &[
+    own(0, "read", descriptor::read),
+    own(1, "write", output::write),
+    on_path(2, "open", file::by_path, 0, Right::Open),
+    own(3, "close", descriptor::close),
+    on_path(4, "stat", file::by_path, 0, Right::Inspect),
+    own(5, "fstat", file::fstat),
+    on_path(6, "lstat", file::by_path, 0, Right::Inspect),
+    own(7, "poll", poll::poll),
+    own(8, "lseek", descriptor::no_offset),
+    own(9, "mmap", memory::mmap),
+    own(10, "mprotect", memory::mprotect),
+    own(11, "munmap", memory::munmap),
+    own(12, "brk", memory::brk),
+    own(13, "rt_sigaction", signal::rt_sigaction),
+    own(14, "rt_sigprocmask", signal::rt_sigprocmask),
+    own(15, "rt_sigreturn", frame::rt_sigreturn),
+    own(16, "ioctl", descriptor::ioctl),
+    own(17, "pread64", descriptor::no_offset),
+    own(18, "pwrite64", descriptor::no_offset),
+    own(19, "readv", descriptor::read),
+    own(20, "writev", output::writev),
+    on_path(21, "access", file::by_path, 0, Right::Inspect),
+    own(24, "sched_yield", thread::nothing),
+    own(25, "mremap", memory::mremap),
+    own(26, "msync", memory::msync),
+    own(27, "mincore", memory::mincore),
+    own(28, "madvise", memory::madvise),
+    own(32, "dup", descriptor::dup),
+    own(33, "dup2", descriptor::dup2),
+    own(35, "nanosleep", time::nanosleep),
+    own(39, "getpid", thread::own_id),
+    own(56, "clone", thread::no_more_threads),
+    own(60, "exit", thread::exit),
+    own(62, "kill", signal::kill),
+    own(63, "uname", system::uname),
+    own(72, "fcntl", descriptor::fcntl),
+    own(79, "getcwd", file::getcwd),
+    on_path(80, "chdir", file::by_path, 0, Right::Enter),
+    on_path(82, "rename", file::by_path, 0, Right::Change),
+    on_path(83, "mkdir", file::by_path, 0, Right::Change),
+    on_path(84, "rmdir", file::by_path, 0, Right::Change),
+    on_path(85, "creat", file::by_path, 0, Right::Open),
+    on_path(87, "unlink", file::by_path, 0, Right::Change),
+    on_path(89, "readlink", file::readlink, 0, Right::Inspect),
+    own(95, "umask", system::umask),
+    own(96, "gettimeofday", time::gettimeofday),
+    own(97, "getrlimit", system::getrlimit),
+    own(98, "getrusage", time::getrusage),
+    own(99, "sysinfo", system::sysinfo),
+    own(100, "times", time::times),
+    own(102, "getuid", system::user_id),
+    own(104, "getgid", system::user_id),
+    own(107, "geteuid", system::user_id),
+    own(108, "getegid", system::user_id),
+    own(109, "setpgid", thread::not_permitted),
+    own(110, "getppid", thread::nothing),
+    own(111, "getpgrp", thread::own_id),
+    own(112, "setsid", thread::not_permitted),
+    own(115, "getgroups", thread::getgroups),
+    own(118, "getresuid", system::user_ids),
+    own(120, "getresgid", system::user_ids),
+    own(121, "getpgid", thread::id_of),
+    own(124, "getsid", thread::id_of),
+    own(125, "capget", thread::not_permitted),
+    own(126, "capset", thread::not_permitted),
+    own(127, "rt_sigpending", signal::rt_sigpending),
+    own(131, "sigaltstack", signal::sigaltstack),
+    own(140, "getpriority", thread::getpriority),
+    own(143, "sched_getparam", thread::sched_getparam),
+    own(145, "sched_getscheduler", thread::sched_getscheduler),
+    own(146, "sched_get_priority_max", thread::sched_priority_max),
+    own(147, "sched_get_priority_min", thread::sched_priority_min),
+    own(149, "mlock", memory::mlock),
+    own(150, "munlock", memory::mlock),
+    own(151, "mlockall", thread::nothing),
+    own(152, "munlockall", thread::nothing),
+    own(157, "prctl", system::prctl),
+    own(158, "arch_prctl", system::arch_prctl),
+    own(160, "setrlimit", system::setrlimit),
+    own(186, "gettid", thread::own_id),
+    own(200, "tkill", signal::tkill),
+    own(201, "time", time::time),
+    own(202, "futex", futex::futex),
+    own(203, "sched_setaffinity", thread::sched_setaffinity),
+    own(204, "sched_getaffinity", thread::sched_getaffinity),
+    own(217, "getdents64", file::getdents),
+    own(218, "set_tid_address", thread::own_id),
+    own(227, "clock_settime", thread::not_permitted),
+    own(228, "clock_gettime", time::clock_gettime),
+    own(229, "clock_getres", time::clock_getres),
+    own(230, "clock_nanosleep", time::clock_nanosleep),
+    own(231, "exit_group", thread::exit),
+    own(234, "tgkill", signal::tgkill),
+    on_path(257, "openat", file::by_path, 1, Right::Open),
+    on_path(258, "mkdirat", file::by_path, 1, Right::Change),
+    on_path(262, "newfstatat", file::newfstatat, 1, Right::Inspect),
+    on_path(263, "unlinkat", file::by_path, 1, Right::Change),
+    on_path(264, "renameat", file::by_path, 1, Right::Change),
+    on_path(267, "readlinkat", file::readlink, 1, Right::Inspect),
+    on_path(269, "faccessat", file::by_path, 1, Right::Inspect),
+    own(271, "ppoll", poll::ppoll),
+    own(273, "set_robust_list", thread::set_robust_list),
+    own(274, "get_robust_list", thread::get_robust_list),
+    own(292, "dup3", descriptor::dup3),
+    own(295, "preadv", descriptor::no_offset),
+    own(296, "pwritev", descriptor::no_offset),
+    own(302, "prlimit64", system::prlimit),
+    own(309, "getcpu", thread::getcpu),
+    own(318, "getrandom", system::getrandom),
+    own(324, "membarrier", thread::membarrier),
+    own(325, "mlock2", memory::mlock),
+    on_path(332, "statx", file::statx, 1, Right::Inspect),
+    own(334, "rseq", thread::not_supported),
+    own(435, "clone3", thread::not_supported),
+    own(436, "close_range", descriptor::close_range),
+    on_path(437, "openat2", file::by_path, 1, Right::Open),
+    on_path(439, "faccessat2", file::by_path, 1, Right::Inspect),
+];
+
+/// One more than the highest number that any x86-64 call has.
+const NUMBERS: usize = 512;
+/// In the index: no such call.
+const NONE: u16 = u16::MAX;
+
+/// From a number to its place in [`CALLS`].
+static INDEX: [u16; NUMBERS] = {
+    let mut index = [NONE; NUMBERS];
+    let mut place = 0;
+    while place < CALLS.len() {
+        assert!(place < NONE as usize, "the place fits");
+        assert!(
+            index[CALLS[place].number as usize] == NONE,
+            "each number once"
+        );
+        #[expect(clippy::cast_possible_truncation, reason = "asserted above")]
+        {
+            index[CALLS[place].number as usize] = place as u16;
+        }
+        place += 1;
+    }
+    index
+};
+
+/// The line of a call, if it exists.
+pub(crate) fn find(number: u32) -> Option<&'static Call> {
+    let place = INDEX.get(usize::try_from(number).ok()?)?;
+    CALLS.get(usize::from(*place))
+}

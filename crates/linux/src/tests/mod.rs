@@ -1,0 +1,135 @@
+//! What the tests of all families share: a process on a guest without KVM.
+
+mod robustness;
+mod whole;
+
+use std::time::Duration;
+
+use tinykvm::Guest;
+use tinykvm_testkit::FakeGuest;
+
+use crate::errno::Errno;
+use crate::{Flow, Host, Process, ProcessOptions, Stream, table};
+
+/// A host that remembers what it was asked.
+#[derive(Debug, Default)]
+pub(crate) struct Recorder {
+    pub(crate) output: Vec<(Stream, Vec<u8>)>,
+    pub(crate) unknown: Vec<u64>,
+    pub(crate) denied: Vec<(&'static str, Vec<u8>)>,
+    pub(crate) slept: Duration,
+    /// Once this much was slept, the deadline is reached.
+    pub(crate) budget: Option<Duration>,
+}
+
+impl Host for Recorder {
+    fn output(&mut self, stream: Stream, bytes: &[u8]) {
+        assert!(!bytes.is_empty() && bytes.len() <= crate::OUTPUT_PIECE);
+        self.output.push((stream, bytes.to_vec()));
+    }
+
+    fn sleep(&mut self, duration: Duration) -> bool {
+        self.slept = self.slept.saturating_add(duration);
+        self.budget.is_none_or(|budget| self.slept <= budget)
+    }
+
+    fn unknown_call(&mut self, number: u64) {
+        self.unknown.push(number);
+    }
+
+    fn denied(&mut self, call: &'static str, path: &[u8]) {
+        self.denied.push((call, path.to_vec()));
+    }
+}
+
+/// A process, its guest and its host.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    pub(crate) guest: FakeGuest,
+    pub(crate) process: Process,
+    pub(crate) host: Recorder,
+}
+
+/// An address that is never mapped.
+pub(crate) const NOWHERE: u64 = 0x6666_0000_0000;
+
+impl Machine {
+    pub(crate) fn new() -> Self {
+        Self::with(&ProcessOptions {
+            executable: b"/bin/program".to_vec(),
+            memory: 64 << 20,
+            ..ProcessOptions::default()
+        })
+    }
+
+    pub(crate) fn with(options: &ProcessOptions) -> Self {
+        Self {
+            guest: FakeGuest::new(),
+            process: Process::new(options),
+            host: Recorder::default(),
+        }
+    }
+
+    /// Makes a call by name.
+    pub(crate) fn flow(&mut self, name: &str, arguments: &[u64]) -> Flow {
+        let line = table::CALLS.iter().find(|call| call.name == name);
+        let number = line
+            .unwrap_or_else(|| panic!("{name} is not in the table"))
+            .number;
+        self.flow_number(u64::from(number), arguments)
+    }
+
+    /// Makes a call by number.
+    pub(crate) fn flow_number(&mut self, number: u64, arguments: &[u64]) -> Flow {
+        let mut all = [0; 6];
+        all[..arguments.len()].copy_from_slice(arguments);
+        self.guest.set_syscall(number, all);
+        self.process.syscall(&mut self.guest, &mut self.host)
+    }
+
+    /// Makes a call after which the program goes on, and returns its result.
+    pub(crate) fn call(&mut self, name: &str, arguments: &[u64]) -> i64 {
+        assert_eq!(self.flow(name, arguments), Flow::Continue, "{name}");
+        self.guest.result()
+    }
+
+    /// Makes a call that must succeed with something that is no error.
+    pub(crate) fn value(&mut self, name: &str, arguments: &[u64]) -> u64 {
+        let result = self.call(name, arguments);
+        u64::try_from(result).unwrap_or_else(|_| panic!("{name}{arguments:x?}: {result}"))
+    }
+
+    /// Makes a call that must fail.
+    #[track_caller]
+    pub(crate) fn fails(&mut self, name: &str, arguments: &[u64], error: Errno) {
+        let result = self.call(name, arguments).cast_unsigned();
+        assert_eq!(result, error.to_result(), "{name}{arguments:x?}");
+    }
+
+    /// Zeroed memory that is followed by an unmapped page.
+    pub(crate) fn room(&mut self, length: usize) -> u64 {
+        self.guest.put(&vec![0; length])
+    }
+
+    /// An array of 64-bit words in guest memory.
+    pub(crate) fn words(&mut self, words: &[u64]) -> u64 {
+        let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        self.guest.put(&bytes)
+    }
+
+    /// The 64-bit word at an address.
+    pub(crate) fn word(&self, address: u64) -> u64 {
+        self.guest.read_u64(address).unwrap()
+    }
+
+    /// All output so far, without the borders of pieces.
+    pub(crate) fn printed(&self, stream: Stream) -> Vec<u8> {
+        let of_stream = self.host.output.iter().filter(|(from, _)| *from == stream);
+        of_stream.flat_map(|(_, bytes)| bytes.clone()).collect()
+    }
+}
+
+/// An `int` argument.
+pub(crate) fn int(value: i32) -> u64 {
+    i64::from(value).cast_unsigned()
+}

@@ -1,0 +1,182 @@
+//! Thread and scheduling calls of a program with one thread on one processor.
+
+use crate::Flow;
+use crate::context::{Answer, Context, Failure};
+use crate::errno::{EAGAIN, EINVAL, ENOSYS, EPERM, ESRCH};
+use crate::process::PROCESS_ID;
+use crate::signal::is_self;
+
+/// Size of `struct robust_list_head` in linux/futex.h.
+const ROBUST_LIST: u64 = 24;
+
+/// `exit(status)`, `exit_group(status)`: with one thread they are the same.
+pub(crate) fn exit(context: &mut Context<'_>) -> Answer {
+    Err(Failure::Stop(Flow::Exit {
+        status: context.int(0) & 0xff,
+    }))
+}
+
+/// `getpid`, `gettid`, `getpgrp`, `set_tid_address`: everything has the one number. (The address
+/// is for a thread's end, and the only thread ends together with the program.)
+pub(crate) fn own_id(_: &mut Context<'_>) -> Answer {
+    Ok(u64::from(PROCESS_ID))
+}
+
+/// `getpgid(pid)`, `getsid(pid)`
+pub(crate) fn id_of(context: &mut Context<'_>) -> Answer {
+    check_is_self(context, 0)?;
+    Ok(u64::from(PROCESS_ID))
+}
+
+/// Argument `index` must be the only process, by number or as 0.
+fn check_is_self(context: &Context<'_>, index: usize) -> Result<(), Failure> {
+    let id = context.int(index);
+    if id == 0 || is_self(id) {
+        Ok(())
+    } else {
+        Err(ESRCH.into())
+    }
+}
+
+/// `clone`: as if the limit of threads were reached.
+pub(crate) fn no_more_threads(_: &mut Context<'_>) -> Answer {
+    Err(EAGAIN.into())
+}
+
+/// Calls that C libraries try at every start and can do without: `rseq`, `clone3`.
+pub(crate) fn not_supported(_: &mut Context<'_>) -> Answer {
+    Err(ENOSYS.into())
+}
+
+/// Calls that only a privileged program may make, or only one that leads no session.
+pub(crate) fn not_permitted(_: &mut Context<'_>) -> Answer {
+    Err(EPERM.into())
+}
+
+/// Calls with nothing to do.
+pub(crate) fn nothing(_: &mut Context<'_>) -> Answer {
+    Ok(0)
+}
+
+/// `set_robust_list(head, length)`
+pub(crate) fn set_robust_list(context: &mut Context<'_>) -> Answer {
+    if context.word(1) != ROBUST_LIST {
+        return Err(EINVAL.into());
+    }
+    context.state_mut().robust_list = context.word(0);
+    Ok(0)
+}
+
+/// `get_robust_list(pid, head, length)`
+pub(crate) fn get_robust_list(context: &mut Context<'_>) -> Answer {
+    check_is_self(context, 0)?;
+    let head = context.state().robust_list;
+    context.write(context.word(2), &ROBUST_LIST.to_le_bytes())?;
+    context.write(context.word(1), &head.to_le_bytes())?;
+    Ok(0)
+}
+
+/// `sched_getaffinity(pid, size, mask)`: processor 0. The result is the size of a mask.
+pub(crate) fn sched_getaffinity(context: &mut Context<'_>) -> Answer {
+    check_is_self(context, 0)?;
+    let size = context.uint(1);
+    if size == 0 || !size.is_multiple_of(8) {
+        return Err(EINVAL.into());
+    }
+    context.write(context.word(2), &1_u64.to_le_bytes())?;
+    Ok(8)
+}
+
+/// `sched_setaffinity(pid, size, mask)`: anything that includes processor 0.
+pub(crate) fn sched_setaffinity(context: &mut Context<'_>) -> Answer {
+    check_is_self(context, 0)?;
+    if context.uint(1) == 0 {
+        return Err(EINVAL.into());
+    }
+    let [first] = context.read(context.word(2))?;
+    if first & 1 == 0 {
+        Err(EINVAL.into())
+    } else {
+        Ok(0)
+    }
+}
+
+/// `getcpu(processor, node, unused)`
+pub(crate) fn getcpu(context: &mut Context<'_>) -> Answer {
+    for index in 0..2 {
+        context.write_if_wanted(context.word(index), &0_u32.to_le_bytes())?;
+    }
+    Ok(0)
+}
+
+/// `sched_getscheduler(pid)`: `SCHED_OTHER`.
+pub(crate) fn sched_getscheduler(context: &mut Context<'_>) -> Answer {
+    check_is_self(context, 0)?;
+    Ok(0)
+}
+
+/// `sched_getparam(pid, param)`: priority 0.
+pub(crate) fn sched_getparam(context: &mut Context<'_>) -> Answer {
+    check_is_self(context, 0)?;
+    context.write(context.word(1), &0_i32.to_le_bytes())?;
+    Ok(0)
+}
+
+/// `sched_get_priority_max(policy)`
+pub(crate) fn sched_priority_max(context: &mut Context<'_>) -> Answer {
+    priority_bound(context, 99)
+}
+
+/// `sched_get_priority_min(policy)`
+pub(crate) fn sched_priority_min(context: &mut Context<'_>) -> Answer {
+    priority_bound(context, 1)
+}
+
+/// `real_time` for the real-time policies, 0 for the others (linux/sched.h).
+fn priority_bound(context: &Context<'_>, real_time: u64) -> Answer {
+    match context.int(0) {
+        1 | 2 => Ok(real_time),
+        0 | 3 | 5 | 6 => Ok(0),
+        _ => Err(EINVAL.into()),
+    }
+}
+
+/// `getpriority(which, who)`: nice 0, which the call reports as 20.
+pub(crate) fn getpriority(context: &mut Context<'_>) -> Answer {
+    if (0..=2).contains(&context.int(0)) {
+        Ok(20)
+    } else {
+        Err(EINVAL.into())
+    }
+}
+
+/// `membarrier(command, flags, cpu)`: with one processor every barrier holds by itself.
+pub(crate) fn membarrier(context: &mut Context<'_>) -> Answer {
+    // linux/membarrier.h
+    const QUERY: i32 = 0;
+    const GLOBAL: i32 = 1;
+    const PRIVATE_EXPEDITED: i32 = 8;
+    const REGISTER_PRIVATE_EXPEDITED: i32 = 16;
+    if context.uint(1) != 0 {
+        return Err(EINVAL.into());
+    }
+    match context.int(0) {
+        QUERY => Ok(u64::from(
+            (GLOBAL | PRIVATE_EXPEDITED | REGISTER_PRIVATE_EXPEDITED).cast_unsigned(),
+        )),
+        GLOBAL | PRIVATE_EXPEDITED | REGISTER_PRIVATE_EXPEDITED => Ok(0),
+        _ => Err(EINVAL.into()),
+    }
+}
+
+/// `getgroups(size, list)`: no supplementary groups.
+pub(crate) fn getgroups(context: &mut Context<'_>) -> Answer {
+    if context.int(0) < 0 {
+        Err(EINVAL.into())
+    } else {
+        Ok(0)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,141 @@
+//! Clocks and sleeping. Most programs read clocks in the vDSO and never come here.
+
+use std::time::Duration;
+
+use crate::context::{Answer, Context, Failure};
+use crate::errno::EINVAL;
+use crate::process::PROCESS_ID;
+use crate::wire::{Record, duration, timespec, timeval};
+
+/// Ticks of `times` per second (`USER_HZ`, and `AT_CLKTCK` in the auxiliary vector).
+pub(crate) const TICKS: u64 = 100;
+
+/// A clock of `clock_gettime`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Clock {
+    Realtime,
+    Monotonic,
+    /// Processor time of the program, or of its only thread.
+    Processor,
+}
+
+/// The clock of a number (linux/time.h).
+fn clock(id: i32) -> Result<Clock, Failure> {
+    match id {
+        // REALTIME, REALTIME_COARSE, REALTIME_ALARM, TAI (nobody told us about leap seconds)
+        0 | 5 | 8 | 11 => Ok(Clock::Realtime),
+        // MONOTONIC, MONOTONIC_RAW, MONOTONIC_COARSE, BOOTTIME, BOOTTIME_ALARM
+        1 | 4 | 6 | 7 | 9 => Ok(Clock::Monotonic),
+        2 | 3 => Ok(Clock::Processor),
+        // The clock of a process or thread: !number << 3 | thread ? 4 : 0 | kind, kind < 3
+        id if id < 0 && id & 3 < 3 && is_own(!(id >> 3)) => Ok(Clock::Processor),
+        _ => Err(EINVAL.into()),
+    }
+}
+
+fn is_own(id: i32) -> bool {
+    id == 0 || u32::try_from(id) == Ok(PROCESS_ID)
+}
+
+fn now(context: &Context<'_>, clock: Clock) -> Duration {
+    match clock {
+        Clock::Realtime => context.guest.realtime(),
+        Clock::Monotonic => context.guest.monotonic(),
+        Clock::Processor => processor_time(context),
+    }
+}
+
+/// Processor time. The program has the processor whenever it runs, so the time since its start
+/// is close, and it moves when the program computes.
+fn processor_time(context: &Context<'_>) -> Duration {
+    context
+        .guest
+        .monotonic()
+        .saturating_sub(context.state().started)
+}
+
+/// `clock_gettime(clock, time)`
+pub(crate) fn clock_gettime(context: &mut Context<'_>) -> Answer {
+    let time = now(context, clock(context.int(0))?);
+    context.write(context.word(1), timespec(time).as_bytes())?;
+    Ok(0)
+}
+
+/// `clock_getres(clock, resolution)`: a nanosecond for all, the coarse ones too.
+pub(crate) fn clock_getres(context: &mut Context<'_>) -> Answer {
+    clock(context.int(0))?;
+    let resolution = timespec(Duration::from_nanos(1));
+    context.write_if_wanted(context.word(1), resolution.as_bytes())?;
+    Ok(0)
+}
+
+/// `gettimeofday(time, zone)`: the zone is UTC.
+pub(crate) fn gettimeofday(context: &mut Context<'_>) -> Answer {
+    let time = timeval(context.guest.realtime());
+    context.write_if_wanted(context.word(0), time.as_bytes())?;
+    context.write_if_wanted(context.word(1), &[0; 8])?;
+    Ok(0)
+}
+
+/// `time(result)`
+pub(crate) fn time(context: &mut Context<'_>) -> Answer {
+    let seconds = context.guest.realtime().as_secs();
+    context.write_if_wanted(context.word(0), &seconds.to_le_bytes())?;
+    Ok(seconds)
+}
+
+/// `nanosleep(time, left)`: nothing ever interrupts it, so nothing is left.
+pub(crate) fn nanosleep(context: &mut Context<'_>) -> Answer {
+    let time = duration(&context.read(context.word(0))?)?;
+    context.wait(time)?;
+    Ok(0)
+}
+
+/// `clock_nanosleep(clock, flags, time, left)`
+pub(crate) fn clock_nanosleep(context: &mut Context<'_>) -> Answer {
+    /// `TIMER_ABSTIME` in linux/time.h.
+    const ABSOLUTE: u32 = 1;
+    /// `CLOCK_THREAD_CPUTIME_ID`: a sleeping thread would never get there.
+    const OWN_THREAD: i32 = 3;
+    if context.int(0) == OWN_THREAD {
+        return Err(EINVAL.into());
+    }
+    let clock = clock(context.int(0))?;
+    let mut time = duration(&context.read(context.word(2))?)?;
+    if context.uint(1) & ABSOLUTE != 0 {
+        time = time.saturating_sub(now(context, clock));
+    }
+    context.wait(time)?;
+    Ok(0)
+}
+
+/// Time in ticks of `times`.
+fn ticks(time: Duration) -> u64 {
+    time.as_secs() * TICKS + u64::from(time.subsec_millis()) * TICKS / 1000
+}
+
+/// `times(buffer)`: all processor time counts as the program's own.
+pub(crate) fn times(context: &mut Context<'_>) -> Answer {
+    let own = ticks(processor_time(context));
+    context.write_if_wanted(context.word(0), Record::<32>::new().u64(0, own).as_bytes())?;
+    Ok(ticks(context.guest.monotonic()))
+}
+
+/// `getrusage(who, usage)`: processor time; everything else is 0.
+pub(crate) fn getrusage(context: &mut Context<'_>) -> Answer {
+    // linux/resource.h
+    const CHILDREN: i32 = -1;
+    const OWN: i32 = 0;
+    const THREAD: i32 = 1;
+    let user = match context.int(0) {
+        OWN | THREAD => processor_time(context),
+        CHILDREN => Duration::ZERO,
+        _ => return Err(EINVAL.into()),
+    };
+    let usage = Record::<144>::new().bytes(0, timeval(user).as_bytes());
+    context.write(context.word(1), usage.as_bytes())?;
+    Ok(0)
+}
+
+#[cfg(test)]
+mod tests;

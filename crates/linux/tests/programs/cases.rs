@@ -1,0 +1,151 @@
+//! The tests.
+
+use std::time::Duration;
+
+use tinykvm_linux::Flow;
+use tinykvm_testkit::Toolchain;
+use tinykvm_testkit::harness::Case;
+
+use crate::support::{Outcome, run_c, run_rust};
+
+/// Numbers of calls that are counted (asm/unistd_64.h).
+const CLOCK_GETTIME: u64 = 228;
+const GETTIMEOFDAY: u64 = 96;
+const TIME: u64 = 201;
+
+const C_LIBRARIES: [(&str, Toolchain); 2] =
+    [("glibc", Toolchain::Gcc), ("musl", Toolchain::MuslGcc)];
+
+/// All tests.
+pub(crate) fn all() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (library, toolchain) in C_LIBRARIES {
+        if !toolchain.is_installed() {
+            continue;
+        }
+        let mut add = |name: &str, test: fn(Toolchain) -> Result<(), String>| {
+            cases.push(Case::kvm(format!("{library}::{name}"), move || {
+                test(toolchain)
+            }));
+        };
+        add("starts_and_ends", starts_and_ends);
+        add("clocks_need_no_exit", clocks_need_no_exit);
+        add("memory", memory);
+        add("signals", signals);
+        add("bad_pointers", bad_pointers);
+        add("abort_is_a_signal", abort_is_a_signal);
+        add("waiting_ends", waiting_ends);
+    }
+    cases.push(Case::kvm("cpp::exceptions_and_library", cpp));
+    cases.push(Case::kvm("rust::standard_library", rust));
+    cases
+}
+
+/// Fails unless the program said and did what it should.
+fn expect(found: &(Flow, Outcome), flow: Flow, out: &str) -> Result<(), String> {
+    let (found_flow, outcome) = found;
+    if *found_flow != flow || outcome.out != out || !outcome.err.is_empty() {
+        return Err(format!(
+            "expected {flow:?} and {out:?}, found {found_flow:?} {outcome:?}"
+        ));
+    }
+    if !outcome.unknown.is_empty() {
+        return Err(format!("unknown calls: {:?}", outcome.unknown));
+    }
+    Ok(())
+}
+
+fn starts_and_ends(toolchain: Toolchain) -> Result<(), String> {
+    let found = run_c("start.c", toolchain)?;
+    let out = "2 program first argument hello /bin/program 4096 1000 64\nat exit\n";
+    expect(&found, Flow::Exit { status: 42 }, out)?;
+    if found.1.denied != [openat_or_open(toolchain, "/etc/passwd")] {
+        return Err(format!("{:?}", found.1.denied));
+    }
+    Ok(())
+}
+
+fn openat_or_open(toolchain: Toolchain, path: &str) -> String {
+    format!(
+        "{} {path}",
+        if toolchain == Toolchain::MuslGcc {
+            "open"
+        } else {
+            "openat"
+        }
+    )
+}
+
+fn clocks_need_no_exit(toolchain: Toolchain) -> Result<(), String> {
+    let found = run_c("clock.c", toolchain)?;
+    expect(&found, Flow::Exit { status: 0 }, "ok\n")?;
+    // The program itself makes two of the first kind, to compare.
+    let count = |number| found.1.calls.get(&number).copied().unwrap_or(0);
+    let counts = [CLOCK_GETTIME, GETTIMEOFDAY, TIME].map(count);
+    if counts != [6, 0, 0] {
+        return Err(format!("clock calls that left the guest: {counts:?}"));
+    }
+    Ok(())
+}
+
+fn memory(toolchain: Toolchain) -> Result<(), String> {
+    expect(
+        &run_c("memory.c", toolchain)?,
+        Flow::Exit { status: 0 },
+        "ok\n",
+    )
+}
+
+fn signals(toolchain: Toolchain) -> Result<(), String> {
+    expect(
+        &run_c("signal.c", toolchain)?,
+        Flow::Exit { status: 0 },
+        "ok\n",
+    )
+}
+
+fn bad_pointers(toolchain: Toolchain) -> Result<(), String> {
+    expect(
+        &run_c("pointers.c", toolchain)?,
+        Flow::Exit { status: 0 },
+        "ok\n",
+    )
+}
+
+fn abort_is_a_signal(toolchain: Toolchain) -> Result<(), String> {
+    expect(
+        &run_c("abort.c", toolchain)?,
+        Flow::Signal { number: 6 },
+        "before\n",
+    )
+}
+
+fn waiting_ends(toolchain: Toolchain) -> Result<(), String> {
+    let found = run_c("sleep.c", toolchain)?;
+    expect(&found, Flow::Deadline, "slept\n")?;
+    if found.1.slept < Duration::from_secs(3600) {
+        return Err(format!("{:?}", found.1.slept));
+    }
+    Ok(())
+}
+
+fn cpp() -> Result<(), String> {
+    expect(
+        &run_c("library.cpp", Toolchain::Gxx)?,
+        Flow::Exit { status: 0 },
+        "caught 1000000\nok\n",
+    )
+}
+
+fn rust() -> Result<(), String> {
+    let (flow, outcome) = run_rust("standard.rs")?;
+    let panicked = outcome.err.contains("a panic for the test");
+    let out = "hello first argument 10\ncaught\nno threads\nno files\n";
+    if flow != (Flow::Exit { status: 7 }) || outcome.out != out || !panicked {
+        return Err(format!("{flow:?} {outcome:?}"));
+    }
+    if !outcome.unknown.is_empty() {
+        return Err(format!("unknown calls: {:?}", outcome.unknown));
+    }
+    Ok(())
+}

@@ -1,0 +1,134 @@
+//! Runs a program to its end and remembers what it did.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tinykvm::{BootOptions, Booting, Engine, Exit, Guest, Image, Limits};
+use tinykvm_linux::{Flow, Host, Process, ProcessOptions, Stream, VDSO};
+use tinykvm_testkit::{Toolchain, compile_file};
+
+/// More than any of these programs needs.
+const BUDGET: Duration = Duration::from_secs(20);
+
+/// What a program did.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    pub(crate) out: String,
+    pub(crate) err: String,
+    pub(crate) unknown: Vec<u64>,
+    pub(crate) denied: Vec<String>,
+    /// System calls made, by number.
+    pub(crate) calls: BTreeMap<u64, u32>,
+    pub(crate) slept: Duration,
+}
+
+/// The host of one run: sleeping takes the time away without waiting.
+struct Recorder {
+    outcome: Outcome,
+    deadline: Instant,
+}
+
+impl Host for Recorder {
+    fn output(&mut self, stream: Stream, bytes: &[u8]) {
+        let text = match stream {
+            Stream::Out => &mut self.outcome.out,
+            Stream::Err => &mut self.outcome.err,
+        };
+        text.push_str(&String::from_utf8_lossy(bytes));
+    }
+
+    fn sleep(&mut self, duration: Duration) -> bool {
+        self.outcome.slept = self.outcome.slept.saturating_add(duration);
+        self.outcome.slept < self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    fn unknown_call(&mut self, number: u64) {
+        self.outcome.unknown.push(number);
+    }
+
+    fn denied(&mut self, call: &'static str, path: &[u8]) {
+        self.outcome
+            .denied
+            .push(format!("{call} {}", String::from_utf8_lossy(path)));
+    }
+}
+
+/// Boots a program and runs it until it ends.
+pub(crate) fn run(program: &Path, options: &ProcessOptions) -> Result<(Flow, Outcome), String> {
+    let text = |error: &dyn std::error::Error| error.to_string();
+    let bytes = fs::read(program).map_err(|error| text(&error))?;
+    let image = Image::parse(bytes).map_err(|error| text(&error))?;
+    let boot = BootOptions {
+        image: Arc::new(image),
+        limits: Limits::default(),
+        vdso: Some(VDSO),
+    };
+    let engine = Engine::get().map_err(|error| text(&error))?;
+    let mut guest = Booting::new(engine, &boot).map_err(|error| text(&error))?;
+    let mut process = Process::new(options);
+    let loaded = *guest.loaded();
+    let rsp = process
+        .build_stack(&mut guest, &loaded)
+        .map_err(|error| text(&error))?;
+    guest.start(loaded.entry, rsp);
+    let mut host = Recorder {
+        outcome: Outcome::default(),
+        deadline: Instant::now() + BUDGET,
+    };
+    loop {
+        match guest.run(BUDGET).map_err(|error| text(&error))? {
+            Exit::Syscall => {
+                *host.outcome.calls.entry(guest.registers().rax).or_default() += 1;
+                match process.syscall(&mut guest, &mut host) {
+                    Flow::Continue => {}
+                    end => return Ok((end, host.outcome)),
+                }
+            }
+            other => return Err(format!("{other:?} after {:?}", host.outcome)),
+        }
+    }
+}
+
+/// Options with a name, one argument and one variable.
+pub(crate) fn options() -> ProcessOptions {
+    ProcessOptions {
+        arguments: vec![b"program".to_vec(), b"first argument".to_vec()],
+        environment: vec![b"LC_ALL=C".to_vec(), b"GREETING=hello".to_vec()],
+        executable: b"/bin/program".to_vec(),
+        memory: 256 << 20,
+        terminal: false,
+    }
+}
+
+/// A source file beside this one.
+fn source(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/programs")
+        .join(name)
+}
+
+/// Compiles and runs a C or C++ program.
+pub(crate) fn run_c(name: &str, toolchain: Toolchain) -> Result<(Flow, Outcome), String> {
+    run(&compile_file(&source(name), toolchain), &options())
+}
+
+/// Compiles and runs a Rust program.
+pub(crate) fn run_rust(name: &str) -> Result<(Flow, Outcome), String> {
+    let binary = Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .join(name)
+        .with_extension("bin");
+    let compiler = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let status = Command::new(compiler)
+        .args(["--edition=2024", "-O", "-Ctarget-feature=+crt-static", "-o"])
+        .args([&binary, &source(name)])
+        .status()
+        .map_err(|error| error.to_string())?;
+    if !status.success() {
+        return Err(format!("rustc {name}: {status}"));
+    }
+    run(&binary, &options())
+}
