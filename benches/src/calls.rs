@@ -119,14 +119,15 @@ fn resets(figures: &mut Figures) {
     figures.add("reset_us_per_page", micros(many - few) / f64::from(u32::try_from(pages).unwrap()));
 }
 
-/// Resident memory of this process, and memory that the system has left, in KB.
+/// Resident memory of this process, shared pages in parts, and memory that the system has left, in
+/// KB.
 fn memory() -> (f64, f64) {
     let field = |path: &str, name: &str| {
         let text = fs::read_to_string(path).unwrap();
         let line = text.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
         line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap()
     };
-    (field("/proc/self/status", "VmRSS:"), field("/proc/meminfo", "MemAvailable:"))
+    (field("/proc/self/smaps_rollup", "Pss:"), field("/proc/meminfo", "MemAvailable:"))
 }
 
 fn forks(figures: &mut Figures) {

@@ -15,7 +15,7 @@ use super::system;
 use super::template::Template;
 use crate::arch::x86_64::special::USER_RFLAGS;
 use crate::arch::x86_64::stubs;
-use crate::mem::{Mapping, Memfd, Sharing};
+use crate::mem::{LARGE_PAGE, Mapping, Memfd, Sharing};
 use crate::plan::elf::{Image, SegmentPlan};
 use crate::plan::layout::{
     FIRST_FRAME, HOST_PAGE_RANDOM, HOST_PAGE_VCPU_RECORD, MAIN_PHYSICAL, STACK_SIZE, STACK_TOP,
@@ -251,13 +251,14 @@ impl Booting {
         }
         let call_stack = self.clear_below_stack(registers.rsp)?;
         let Self {
-            core,
+            mut core,
             image,
             memfd,
             limits,
             ..
         } = self;
         let (engine, root) = (core.engine, core.space.memory.root);
+        collapse(&mut core.space.memory.main, &memfd);
         drop(core);
         memfd.seal()?;
         let view = Mapping::of_file(&memfd, Sharing::ReadOnly)?;
@@ -302,6 +303,17 @@ impl Booting {
             }
         }
         Ok(top)
+    }
+}
+
+/// Asks for large pages where a program filled most of one: forks then read contiguous memory,
+/// which costs fewer translations. What is mostly empty stays empty.
+fn collapse(main: &mut Mapping, memfd: &Memfd) {
+    let large = LARGE_PAGE as u64;
+    for chunk in 0..memfd.length() / large {
+        if memfd.allocated(chunk * large, large) >= large / 2 {
+            main.collapse(chunk * large, LARGE_PAGE);
+        }
     }
 }
 

@@ -11,6 +11,9 @@ use super::Memfd;
 use crate::EngineError;
 use crate::units::to_usize;
 
+/// Size of a large page (x86-64, second level).
+pub(crate) const LARGE_PAGE: usize = 2 << 20;
+
 /// How a mapping relates to its file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sharing {
@@ -61,13 +64,47 @@ impl Mapping {
     }
 
     fn map(length: usize, protection: i32, flags: i32, fd: i32) -> Result<Self, EngineError> {
-        // SAFETY: a new mapping at an address that the kernel chooses touches no existing memory.
-        let base = unsafe { libc::mmap(std::ptr::null_mut(), length, protection, flags, fd, 0) };
-        if base == libc::MAP_FAILED {
-            return Err(EngineError::last_os("mmap of guest memory"));
+        let align = if length >= LARGE_PAGE { LARGE_PAGE } else { 4096 };
+        let map = |at: *mut libc::c_void, length, protection, flags, fd| {
+            // SAFETY: a new mapping where the kernel chooses, or (MAP_FIXED) inside the range that
+            // was reserved just before and that nothing else uses.
+            let base = unsafe { libc::mmap(at, length, protection, flags, fd, 0) };
+            if base == libc::MAP_FAILED {
+                return Err(EngineError::last_os("mmap of guest memory"));
+            }
+            Ok(base)
+        };
+        // Large pages need an address that is aligned like the file offset: reserve more, map
+        // inside, give back the ends.
+        let reserve = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+        let spare = align - 4096;
+        let start =
+            map(std::ptr::null_mut(), length + spare, libc::PROT_NONE, reserve, -1)?.cast::<u8>();
+        let head = start.align_offset(align);
+        let base = start.wrapping_add(head);
+        // SAFETY: both ends lie in the reservation and not in the mapping that stays.
+        let unmap = |at: *mut u8, length: usize| unsafe {
+            if length > 0 {
+                libc::munmap(at.cast(), length);
+            }
+        };
+        unmap(start, head);
+        unmap(base.wrapping_add(length), spare - head);
+        if let Err(error) = map(base.cast(), length, protection, flags | libc::MAP_FIXED, fd) {
+            unmap(base, length);
+            return Err(error);
         }
-        let base = NonNull::new(base.cast()).ok_or(EngineError::Internal("mmap returned null"))?;
+        let base = NonNull::new(base).ok_or(EngineError::Internal("mmap returned null"))?;
         Ok(Self { base, length })
+    }
+
+    /// Makes the kernel back a range of this shared mapping of a memfd with large pages, where it
+    /// can. It works whatever the administrator's setting for transparent huge pages is.
+    pub(crate) fn collapse(&mut self, offset: u64, length: usize) {
+        let Some(range) = self.bytes_mut(offset, length) else { return };
+        // SAFETY: the range lies in this mapping; contents do not change. Failure is harmless:
+        // the pages stay small.
+        unsafe { libc::madvise(range.as_mut_ptr().cast(), length, libc::MADV_COLLAPSE) };
     }
 
     /// Length in bytes.

@@ -6,5 +6,5 @@
 mod mapping;
 mod memfd;
 
-pub(crate) use mapping::{Mapping, Sharing};
+pub(crate) use mapping::{LARGE_PAGE, Mapping, Sharing};
 pub(crate) use memfd::Memfd;
