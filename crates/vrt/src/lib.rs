@@ -1,0 +1,43 @@
+//! Checked wrappers of what a module sees of Varnish. The only crate that knows its structures.
+//!
+//! ```text
+//!   Ctx<'c>        one call from VCL or from a fetch: place, log, failure, workspace, messages
+//!    ├ Http        the header fields of a message
+//!    ├ Workspace   memory that lives as long as the task
+//!    ├ RequestBody what a backend fetch has to send on
+//!    ├ Lifetime    ttl, grace and keep of the object that is being fetched
+//!    └ task<T>()   a value of ours that lives as long as the task
+//!   Director       a backend implemented in Rust (trait Backend); its body is a Source
+//!   Slot<T>        a value of ours that lives as long as the VCL
+//!   guard::catch   the one place where a panic ends
+//! ```
+//!
+//! Pointers that Varnish hands over are checked for NULL and for their magic number, and the
+//! borrow ends with the context that they came from. What is generated from the headers differs
+//! between releases; what is written here is the same for all of them (7.1 and later).
+//!
+//! Nothing here can be called outside varnishd, which is where the functions are.
+
+pub mod ctx;
+pub mod director;
+pub mod ffi;
+pub mod guard;
+pub mod http;
+pub mod lifetime;
+pub mod log;
+pub mod private;
+pub mod request_body;
+mod source;
+pub mod strings;
+pub mod synthetic;
+pub mod workspace;
+
+pub use ctx::{Ctx, Place};
+pub use director::{Answer, Backend, Director};
+pub use http::{FieldError, Http};
+pub use lifetime::Lifetime;
+pub use log::{Tag, log_global};
+pub use private::{Private, Slot};
+pub use request_body::{BodyError, RequestBody};
+pub use source::Source;
+pub use workspace::Workspace;

@@ -1,0 +1,110 @@
+//! What belongs to one VCL: its programs, and a director for each of them.
+
+use std::collections::HashMap;
+use std::ffi::CStr;
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use tinykvm_runtime::{Journal, Program, Programs};
+use tinykvm_vrt::{Ctx, Director, Private, Slot, Tag, ffi, log_global};
+
+use crate::backend::ProgramBackend;
+use crate::guard::Failure;
+
+/// What happens while programs are loaded goes to the raw log, and the counters are shown anew.
+struct RawLog;
+
+impl Journal for RawLog {
+    fn log(&self, line: &str) {
+        log_global(Tag::VclLog, line);
+        crate::counters::publish();
+    }
+
+    fn error(&self, line: &str) {
+        log_global(Tag::Error, line);
+        crate::counters::publish();
+    }
+}
+
+/// The private value of a VCL. Made while the VCL is loaded, freed when it is discarded.
+pub(crate) struct Vcl {
+    pub(crate) programs: Programs,
+    directors: RwLock<HashMap<String, Director>>,
+}
+
+impl fmt::Debug for Vcl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Vcl").finish_non_exhaustive()
+    }
+}
+
+impl Private for Vcl {
+    const NAME: &'static CStr = c"tinykvm programs";
+}
+
+impl Vcl {
+    fn new() -> Self {
+        Self {
+            programs: Programs::with_journal(Arc::new(RawLog)),
+            directors: RwLock::default(),
+        }
+    }
+
+    /// The state of the VCL that calls.
+    ///
+    /// # Safety
+    /// `slot` is the `PRIV_VCL` argument of the entry point.
+    pub(crate) unsafe fn of<'a>(slot: *mut ffi::vmod_priv) -> Result<&'a Self, Failure> {
+        // SAFETY: Varnish keeps this place for our value for as long as the VCL, which lives as
+        // long as any call from it. The value is made by the event function, before any other.
+        let slot = unsafe { Slot::<Self>::from_raw(slot) };
+        Ok(slot.ok_or("no state")?.get_or_insert(Self::new))
+    }
+
+    /// A program that VCL refers to by name.
+    pub(crate) fn program(&self, name: Option<&[u8]>) -> Result<Arc<Program>, Failure> {
+        let name = name.ok_or("program is not set")?;
+        // The runtime counts the misses.
+        let found = std::str::from_utf8(name)
+            .ok()
+            .and_then(|name| self.programs.get(name));
+        found.ok_or_else(|| {
+            crate::counters::publish();
+            format!("unknown program \"{}\"", name.escape_ascii()).into()
+        })
+    }
+
+    /// Makes the program known to Varnish as a backend, unless it is.
+    pub(crate) fn add_director(&self, ctx: &mut Ctx<'_>, name: &str) -> Result<(), Failure> {
+        let mut directors = self
+            .directors
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        if directors.contains_key(name) {
+            return Ok(());
+        }
+        let program = self.program(Some(name.as_bytes()))?;
+        let backend = Box::new(ProgramBackend::new(program));
+        let director = Director::new(ctx, &format!("tinykvm.{name}"), backend)
+            .ok_or_else(|| format!("program \"{name}\": Varnish takes no more backends"))?;
+        directors.insert(name.to_owned(), director);
+        Ok(())
+    }
+
+    /// The program's director, for VCL.
+    pub(crate) fn director(&self, name: &str) -> Option<ffi::VCL_BACKEND> {
+        let directors = self.directors.read();
+        let directors = directors.unwrap_or_else(PoisonError::into_inner);
+        directors.get(name).map(Director::raw)
+    }
+}
+
+impl Drop for Vcl {
+    fn drop(&mut self) {
+        // No fetch is left that could use them, so programs can go, too.
+        let directors = self.directors.get_mut();
+        directors.unwrap_or_else(PoisonError::into_inner).clear();
+        self.programs.close();
+        crate::counters::publish();
+    }
+}

@@ -1,0 +1,43 @@
+//! The functions that VCL calls, as `vmod.vcc` declares them.
+
+mod configure;
+mod event;
+mod program;
+mod synth;
+mod to_string;
+
+pub(crate) use configure::{vmod_configure, vmod_main_arguments, vmod_start};
+pub(crate) use event::vmod_event;
+pub(crate) use program::vmod_program;
+pub(crate) use synth::vmod_synth;
+pub(crate) use to_string::vmod_to_string;
+
+use std::sync::Arc;
+
+use tinykvm_runtime::{CallRequest, Program, Response};
+use tinykvm_vrt::Ctx;
+
+use crate::task::Task;
+use crate::transaction::VarnishTransaction;
+
+/// Runs a program for a function that wants its answer now.
+fn call_now(
+    ctx: &mut Ctx<'_>,
+    program: &Arc<Program>,
+    url: &[u8],
+    argument: &[u8],
+    soft_reset: bool,
+) -> Response {
+    if let Some(task) = Task::existing(ctx) {
+        task.release_vm();
+    }
+    let request = CallRequest {
+        url,
+        argument,
+        method: b"GET",
+        content_type: b"",
+        has_body: false,
+        soft_reset,
+    };
+    program.call(&request, &mut VarnishTransaction::new(ctx))
+}
