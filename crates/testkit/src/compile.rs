@@ -21,6 +21,8 @@ pub enum Toolchain {
     Gxx,
     /// gcc and musl.
     MuslGcc,
+    /// rustc and glibc, linked statically. From files only.
+    Rustc,
 }
 
 impl Toolchain {
@@ -31,6 +33,7 @@ impl Toolchain {
             Self::Gcc => "gcc",
             Self::Gxx => "g++",
             Self::MuslGcc => "musl-gcc",
+            Self::Rustc => "rustc",
         }
     }
 
@@ -45,11 +48,22 @@ impl Toolchain {
         version.status().is_ok_and(|status| status.success())
     }
 
-    fn language(self) -> &'static str {
-        match self {
+    /// The command line that makes `binary` from a file, or from standard input.
+    fn compilation(self, path: Option<&Path>, flags: &[&str], binary: &Path) -> Command {
+        let mut command = Command::new(self.command());
+        let language = match self {
             Self::Gcc | Self::MuslGcc => "c",
             Self::Gxx => "c++",
-        }
+            Self::Rustc => {
+                command.args(["--edition=2024", "-O", "-Ctarget-feature=+crt-static"]);
+                command.args(path).args(flags).arg("-o").arg(binary);
+                return command;
+            }
+        };
+        command.args(FLAGS).arg("-I").arg(paths::guest_include());
+        command.args(["-x", language]).arg(path.unwrap_or(Path::new("-")));
+        command.args(flags).arg("-o").arg(binary);
+        command
     }
 }
 
@@ -127,17 +141,7 @@ fn compile(
     fs::create_dir_all(&cache).unwrap_or_else(|e| panic!("{}: {e}", cache.display()));
     let unique = COUNT.fetch_add(1, Ordering::Relaxed);
     let unfinished = cache.join(format!(".{name}-{}-{unique}", std::process::id()));
-    let mut command = Command::new(toolchain.command());
-    command
-        .args(FLAGS)
-        .arg("-I")
-        .arg(include)
-        .args(["-x", toolchain.language()]);
-    command
-        .arg(path.unwrap_or(Path::new("-")))
-        .args(flags)
-        .arg("-o")
-        .arg(&unfinished);
+    let mut command = toolchain.compilation(path, flags, &unfinished);
     run_compiler(&mut command, name, source);
     fs::rename(&unfinished, &binary).unwrap_or_else(|e| panic!("{}: {e}", binary.display()));
     binary

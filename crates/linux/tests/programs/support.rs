@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -118,17 +117,5 @@ pub(crate) fn run_c(name: &str, toolchain: Toolchain) -> Result<(Flow, Outcome),
 
 /// Compiles and runs a Rust program.
 pub(crate) fn run_rust(name: &str) -> Result<(Flow, Outcome), String> {
-    let binary = Path::new(env!("CARGO_TARGET_TMPDIR"))
-        .join(name)
-        .with_extension("bin");
-    let compiler = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let status = Command::new(compiler)
-        .args(["--edition=2024", "-O", "-Ctarget-feature=+crt-static", "-o"])
-        .args([&binary, &source(name)])
-        .status()
-        .map_err(|error| error.to_string())?;
-    if !status.success() {
-        return Err(format!("rustc {name}: {status}"));
-    }
-    run(&binary, &options())
+    run(&compile_file(&source(name), Toolchain::Rustc), &options())
 }

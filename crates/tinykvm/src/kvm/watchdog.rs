@@ -158,6 +158,7 @@ impl std::ops::Deref for Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
+        self.0.state.store(0, Ordering::Release);
         *lock(&self.0.immediate_exit) = 0;
         lock(&self.0.watchdog.timers).retain(|timer| !Arc::ptr_eq(timer, &self.0));
     }
