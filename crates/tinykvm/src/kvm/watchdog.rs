@@ -65,11 +65,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Timer {
-    /// Sets the deadline to `budget` from now, for runs on this thread.
-    pub(crate) fn arm(&self, budget: Duration) {
+    /// Sets the deadline to `budget` from `now` (monotonic nanoseconds), for runs on this thread.
+    pub(crate) fn arm(&self, now: u64, budget: Duration) {
         let budget = nanoseconds(budget).max(1000);
         self.thread.store(thread_id(), Ordering::Relaxed);
-        let deadline = monotonic_now().saturating_add(budget) | FLAGS;
+        let deadline = now.saturating_add(budget) | FLAGS;
         self.state.store(deadline ^ FLAGS, Ordering::Release);
         if budget < self.shortest.load(Ordering::Relaxed) {
             self.shortest.store(budget, Ordering::Relaxed);

@@ -46,6 +46,7 @@ impl TableMemory for Editor<'_> {
     }
 
     fn store(&mut self, physical: u64, entry: u64) {
+        self.memory.forget_walks();
         if let Some(place) = self.memory.physical_mut(physical, 8) {
             place.copy_from_slice(&entry.to_le_bytes());
         }

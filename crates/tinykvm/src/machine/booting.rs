@@ -15,6 +15,7 @@ use super::system;
 use super::template::Template;
 use crate::arch::x86_64::special::USER_RFLAGS;
 use crate::arch::x86_64::stubs;
+use crate::kvm::time::monotonic_now;
 use crate::mem::{LARGE_PAGE, Mapping, Memfd, Sharing};
 use crate::plan::elf::{Image, SegmentPlan};
 use crate::plan::layout::{
@@ -123,12 +124,7 @@ impl Booting {
         let root = {
             // The tables are built before the VM exists, on the same memory.
             let host_page = Mapping::anonymous(to_usize(PAGE_SIZE))?;
-            let mut memory = GuestMemory {
-                main,
-                host_page,
-                tracker: None,
-                root: 0,
-            };
+            let mut memory = GuestMemory::new(main, host_page, 0);
             let mut editor = Editor::with_root(&mut memory, &mut frames)?;
             system::map(
                 &mut editor,
@@ -216,7 +212,7 @@ impl Booting {
     /// # Errors
     /// [`EngineError`] if KVM fails.
     pub fn run(&mut self, budget: Duration) -> Result<Exit, EngineError> {
-        self.core.timer.arm(budget);
+        self.core.timer.arm(monotonic_now(), budget);
         let result = self.core.run();
         let fired = self.core.timer.disarm(&mut self.core.vcpu);
         match result {

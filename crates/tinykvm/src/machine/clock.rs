@@ -30,8 +30,8 @@ impl Clock {
     }
 
     /// Takes the host's time now as the new base. Monotonic time never goes back, even where
-    /// the extrapolation from the old base was ahead.
-    pub(super) fn refresh(&mut self) {
+    /// the extrapolation from the old base was ahead. Returns the host's monotonic time.
+    pub(super) fn refresh(&mut self) -> u64 {
         let start = time_stamp();
         let ahead = if self.start == 0 {
             0
@@ -39,8 +39,10 @@ impl Clock {
             self.extrapolate(self.monotonic, start)
         };
         self.realtime = realtime_now();
-        self.monotonic = monotonic_now().max(ahead);
+        let now = monotonic_now();
+        self.monotonic = now.max(ahead);
         self.start = start;
+        now
     }
 
     fn extrapolate(&self, base: u64, now: u64) -> u64 {

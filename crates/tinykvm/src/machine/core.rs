@@ -86,12 +86,7 @@ impl Core {
         )?;
         let vcpu = vm.vcpu(&engine.device)?;
         let timer = engine.watchdog.register(&vcpu);
-        let memory = GuestMemory {
-            main,
-            host_page,
-            tracker: None,
-            root,
-        };
+        let memory = GuestMemory::new(main, host_page, root);
         Ok(Self {
             timer,
             vcpu,

@@ -13,7 +13,7 @@ use super::template::Template;
 use crate::arch::x86_64::special::USER_RFLAGS;
 use crate::arch::x86_64::stubs;
 use crate::mem::Mapping;
-use crate::plan::layout::SYSTEM_USER_STUBS;
+use crate::plan::layout::{HOST_PAGE_VCPU_RECORD, SYSTEM_USER_STUBS};
 use crate::units::to_usize;
 use crate::{BadAddress, EngineError, PAGE_SIZE, Registers};
 
@@ -53,6 +53,8 @@ pub struct Fork {
     shrinking: Shrinking,
     /// The vCPU stopped in a way that loading registers may not mend.
     unsound: bool,
+    /// Which of its program's forks this is.
+    index: u32,
 }
 
 impl Fork {
@@ -70,6 +72,7 @@ impl Fork {
                 dropped_at: 0,
             },
             unsound: false,
+            index: 0,
         }
     }
 
@@ -84,11 +87,11 @@ impl Fork {
     pub fn begin(&mut self, budget: Duration) {
         self.core.timer.disarm(&mut self.core.vcpu);
         self.random.fill_bytes(&mut self.fresh);
-        self.core.clock.refresh();
+        let now = self.core.clock.refresh();
         self.core
             .clock
             .publish(&mut self.core.space.memory.host_page, &self.fresh);
-        self.core.timer.arm(budget);
+        self.core.timer.arm(now, budget);
     }
 
     /// Ends a call: the time limit no longer runs. True if it had passed.
@@ -243,7 +246,9 @@ impl Fork {
         self.end();
         self.drop_private_memory()?;
         if self.unsound {
+            let index = self.index;
             *self = self.template.fork()?;
+            self.set_index(index);
             return Ok(());
         }
         self.restore_book()?;
@@ -278,16 +283,28 @@ impl Fork {
         if space.tables_changed {
             space.tables_changed = false;
             space.stale = true;
+            space.memory.forget_walks();
             self.core.flush_if_stale()?;
         }
         Ok(())
     }
 
     /// Bytes of memory that this fork has for itself.
-    #[must_use]
-    pub fn private_bytes(&self) -> u64 {
-        let tracker = self.core.space.memory.tracker.as_ref();
-        tracker.map_or(0, |tracker| tracker.pages().len() as u64 * PAGE_SIZE)
+    pub fn private_bytes(&mut self) -> u64 {
+        self.core.space.memory.tracker.as_mut().map_or(0, |tracker| {
+            tracker.harvest();
+            tracker.pages().len() as u64 * PAGE_SIZE
+        })
+    }
+
+    /// Tells the guest which of its program's forks this is: the second word of the record that
+    /// `%gs` points to.
+    pub fn set_index(&mut self, index: u32) {
+        self.index = index;
+        let place = HOST_PAGE_VCPU_RECORD + 4;
+        if let Some(word) = self.core.space.memory.host_page.bytes_mut(place, 4) {
+            word.copy_from_slice(&index.to_le_bytes());
+        }
     }
 
     /// True if the host failed to write guest memory because the fork's private memory was used

@@ -1,5 +1,7 @@
 //! The memory of one VM by guest-physical and guest-virtual address.
 
+use std::cell::Cell;
+
 use super::dirty::Tracker;
 use crate::mem::Mapping;
 use crate::plan::layout::{HOST_PAGE_PHYSICAL, MAIN_PHYSICAL};
@@ -18,6 +20,19 @@ pub(super) struct GuestMemory {
     pub(super) tracker: Option<Tracker>,
     /// Guest-physical address of the top page table.
     pub(super) root: u64,
+    /// The last walks through the page tables.
+    walks: WalkCache,
+}
+
+/// Translations by page number, so that the few pages that a call's inputs and outputs lie in
+/// are looked up once. Page tables are written by the host only, which forgets them then.
+#[derive(Debug, Default)]
+struct WalkCache([Cell<Option<(u64, Translation)>>; 4]);
+
+impl WalkCache {
+    fn place(&self, page: u64) -> &Cell<Option<(u64, Translation)>> {
+        &self.0[to_usize(page % 4)]
+    }
 }
 
 /// End of the lower half of the address space, where all user mappings are.
@@ -29,6 +44,11 @@ fn offset(physical: u64) -> Option<u64> {
 }
 
 impl GuestMemory {
+    /// A memory whose page tables start at `root`.
+    pub(super) fn new(main: Mapping, host_page: Mapping, root: u64) -> Self {
+        Self { main, host_page, tracker: None, root, walks: WalkCache::default() }
+    }
+
     /// The bytes at a guest-physical range.
     pub(super) fn physical(&self, physical: u64, length: usize) -> Option<&[u8]> {
         if page_down(physical) == HOST_PAGE_PHYSICAL {
@@ -50,7 +70,24 @@ impl GuestMemory {
     }
 
     fn walk(&self, address: u64) -> Option<Translation> {
-        translate(&Loads(self), self.root, address).filter(|found| found.user)
+        let (page, offset) = (address / PAGE_SIZE, address % PAGE_SIZE);
+        let place = self.walks.place(page);
+        let found = match place.get() {
+            Some((cached, found)) if cached == page => found,
+            _ => {
+                let found = translate(&Loads(self), self.root, page * PAGE_SIZE)?;
+                place.set(Some((page, found)));
+                found
+            }
+        };
+        found.user.then_some(Translation { physical: found.physical + offset, ..found })
+    }
+
+    /// Page tables have changed.
+    pub(super) fn forget_walks(&self) {
+        for place in &self.walks.0 {
+            place.set(None);
+        }
     }
 
     /// Calls `piece` with each physically contiguous part of a user-readable virtual range.

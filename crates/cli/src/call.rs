@@ -1,0 +1,142 @@
+//! `tinykvm call`, and requests as the command line describes them.
+
+use std::fs;
+use std::io::{self, Read};
+use std::path::Path;
+use std::process::ExitCode;
+
+use tinykvm_runtime::{CallRequest, PlainTransaction, Response, Verdict};
+
+use crate::args::{Call, Request};
+use crate::console::{Error, print, status};
+
+/// How much of the body is copied at a time.
+const CHUNK: usize = 64 * 1024;
+
+/// A request with all that belongs to it.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    url: String,
+    argument: String,
+    method: String,
+    content_type: String,
+    headers: Vec<Vec<u8>>,
+    body: Option<Vec<u8>>,
+}
+
+impl Request {
+    /// Reads the body and checks the fields.
+    pub(crate) fn prepare(&self) -> Result<Prepared, Error> {
+        let body = self.body.as_deref().map(read_body).transpose()?;
+        let mut content_type = String::new();
+        let mut headers = Vec::new();
+        for field in &self.header {
+            let (name, value) = field
+                .split_once(':')
+                .ok_or_else(|| Error::Argument(format!("header {field:?} has no colon")))?;
+            if name.eq_ignore_ascii_case("content-type") {
+                value.trim().clone_into(&mut content_type);
+            }
+            headers.push(format!("{}: {}", name.trim(), value.trim()).into_bytes());
+        }
+        let default = if body.is_some() { "POST" } else { "GET" };
+        Ok(Prepared {
+            url: self.url.clone(),
+            argument: self.arg.clone(),
+            method: self.method.clone().unwrap_or_else(|| default.to_owned()),
+            content_type,
+            headers,
+            body,
+        })
+    }
+}
+
+fn read_body(path: &Path) -> Result<Vec<u8>, Error> {
+    if path == Path::new("-") {
+        let mut body = Vec::new();
+        io::stdin()
+            .read_to_end(&mut body)
+            .map_err(|source| Error::io("standard input", source))?;
+        return Ok(body);
+    }
+    fs::read(path).map_err(|source| Error::io(path.display().to_string(), source))
+}
+
+impl Prepared {
+    /// The request as the program gets it.
+    pub(crate) fn request(&self) -> CallRequest<'_> {
+        CallRequest {
+            url: self.url.as_bytes(),
+            argument: self.argument.as_bytes(),
+            method: self.method.as_bytes(),
+            content_type: self.content_type.as_bytes(),
+            has_body: self.body.is_some(),
+            soft_reset: false,
+        }
+    }
+
+    /// A transaction that carries it.
+    pub(crate) fn transaction(&self) -> PlainTransaction {
+        PlainTransaction {
+            request: self.headers.clone(),
+            body: self.body.iter().cloned().collect(),
+            ..PlainTransaction::backend()
+        }
+    }
+}
+
+/// Makes one request and shows the response.
+pub(crate) fn call(options: &Call) -> Result<ExitCode, Error> {
+    let prepared = options.request.prepare()?;
+    let configured = options.target.configure("{}", false)?;
+    let mut transaction = prepared.transaction();
+    let response = configured
+        .program
+        .call(&prepared.request(), &mut transaction);
+    for line in transaction.errors.iter().chain(&transaction.logged) {
+        eprintln!("{line}");
+    }
+    let head = head(&response, &transaction);
+    if options.include {
+        print(head.as_bytes())?;
+    } else {
+        eprint!("{head}");
+    }
+    let verdict = response.verdict;
+    let mut body = response.body;
+    let mut chunk = vec![0; CHUNK];
+    loop {
+        let count = body.read(&mut chunk);
+        if count == 0 {
+            break;
+        }
+        print(&chunk[..count])?;
+    }
+    Ok(status(verdict))
+}
+
+/// Status and header fields of the response.
+fn head(response: &Response, transaction: &PlainTransaction) -> String {
+    let mut head = format!("status: {}\n", response.status);
+    if response.verdict != Verdict::Ok {
+        head.push_str(&format!("verdict: {}\n", response.verdict));
+    }
+    if !response.content_type.is_empty() {
+        let content_type = String::from_utf8_lossy(&response.content_type);
+        head.push_str(&format!("Content-Type: {content_type}\n"));
+    }
+    head.push_str(&format!("Content-Length: {}\n", response.body.len()));
+    for field in transaction.response() {
+        head.push_str(&field);
+        head.push('\n');
+    }
+    if let Some(told) = transaction.cacheable {
+        let (ttl, grace, keep) = (told.ttl, told.grace, told.keep);
+        let cacheable = told.cacheable;
+        head.push_str(&format!(
+            "cacheable: {cacheable} ttl={ttl:?} grace={grace:?} keep={keep:?}\n"
+        ));
+    }
+    head.push('\n');
+    head
+}

@@ -1,0 +1,130 @@
+//! `tinykvm doctor`: can programs run here, and if not, what to do about it.
+
+mod access;
+mod host;
+mod trial;
+
+use std::fmt;
+use std::process::ExitCode;
+
+use tinykvm::{Engine, EngineError, Flavour, requirements};
+
+use crate::console::print;
+
+/// How good something is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Level {
+    Good,
+    /// Works, but somebody might be surprised.
+    Notice,
+    Bad,
+}
+
+/// Something found out, and what to do about it.
+#[derive(Debug)]
+struct Finding {
+    level: Level,
+    what: String,
+    remedy: Vec<String>,
+}
+
+impl Finding {
+    fn good(what: impl Into<String>) -> Self {
+        Self::new(Level::Good, what)
+    }
+
+    fn notice(what: impl Into<String>) -> Self {
+        Self::new(Level::Notice, what)
+    }
+
+    fn bad(what: impl Into<String>) -> Self {
+        Self::new(Level::Bad, what)
+    }
+
+    fn new(level: Level, what: impl Into<String>) -> Self {
+        Self {
+            level,
+            what: what.into(),
+            remedy: Vec::new(),
+        }
+    }
+
+    fn remedy(mut self, line: impl Into<String>) -> Self {
+        self.remedy.push(line.into());
+        self
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mark = match self.level {
+            Level::Good => "[ok]",
+            Level::Notice => "[--]",
+            Level::Bad => "[!!]",
+        };
+        writeln!(f, "{mark} {}", self.what)?;
+        for line in &self.remedy {
+            writeln!(f, "       {line}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Looks at everything and prints what was found.
+pub(crate) fn doctor() -> ExitCode {
+    let mut findings = host::kernel();
+    findings.extend(access::device());
+    findings.extend(kvm());
+    findings.extend(host::resources());
+    // Others may lack access, but the trial runs as this user.
+    if Engine::get().is_ok() {
+        findings.push(trial::trial());
+    }
+    let problems = findings
+        .iter()
+        .filter(|finding| finding.level == Level::Bad)
+        .count();
+    let mut text: String = findings.iter().map(ToString::to_string).collect();
+    text.push_str(&match problems {
+        0 => "Programs can run here.\n".to_owned(),
+        1 => "There is 1 problem.\n".to_owned(),
+        more => format!("There are {more} problems.\n"),
+    });
+    let printed = print(text.as_bytes());
+    if problems == 0 && printed.is_ok() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// What KVM itself has to offer.
+fn kvm() -> Vec<Finding> {
+    let mut findings = Vec::new();
+    match requirements() {
+        Ok(all) => {
+            for need in &all {
+                let what = format!("{}: {}", need.name, need.purpose);
+                findings.push(if need.present {
+                    Finding::good(what)
+                } else {
+                    Finding::bad(format!("{what}: missing"))
+                        .remedy("A newer kernel has it: Linux 5.11 or later is needed.")
+                });
+            }
+        }
+        // Why the device can't be opened is found out elsewhere.
+        Err(_) => return findings,
+    }
+    findings.push(match Engine::get() {
+        Ok(engine) => match engine.flavour() {
+            Flavour::Hardware => Finding::good("KVM uses hardware virtualisation"),
+            Flavour::Pvm => Finding::good("KVM is the software kind (PVM)")
+                .remedy("Code runs at full speed; calls between host and program cost more."),
+        },
+        Err(EngineError::Missing { name }) => Finding::bad(format!("KVM lacks {name}")),
+        Err(error) => Finding::bad(format!("KVM does not run a test program: {error}"))
+            .remedy("If other hypervisors run on this machine, stop them and try again."),
+    });
+    findings
+}

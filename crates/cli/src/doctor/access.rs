@@ -1,0 +1,220 @@
+//! Who may open the KVM device.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+
+use tinykvm::DEVICE_PATH_VARIABLE;
+
+use super::Finding;
+
+/// Users as which worker processes run: Varnish's, Vinyl Cache's. Of each the first that there is
+/// counts: where there is `vcache`, `varnish` does not open devices.
+const SERVERS: [&[&str]; 2] = [&["vcache", "varnish", "varnishd"], &["vinyl"]];
+
+/// Owner and mode of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Rights {
+    owner: u32,
+    group: u32,
+    mode: u32,
+}
+
+impl Rights {
+    /// True if that user may read and write the file (access control lists aside).
+    fn allow(self, user: u32, groups: &[u32]) -> bool {
+        const BOTH: u32 = 6;
+        let shift = if user == self.owner {
+            6
+        } else if groups.contains(&self.group) {
+            3
+        } else {
+            0
+        };
+        user == 0 || self.mode >> shift & BOTH == BOTH
+    }
+}
+
+/// A user with all groups.
+#[derive(Debug, PartialEq, Eq)]
+struct User {
+    name: String,
+    id: u32,
+    groups: Vec<u32>,
+}
+
+/// The user of that name, from the texts of passwd and group.
+fn user(name: &str, passwd: &str, group: &str) -> Option<User> {
+    let fields: Vec<&str> = passwd
+        .lines()
+        .map(|line| line.split(':').collect::<Vec<_>>())
+        .find(|fields| fields.first() == Some(&name))?;
+    let mut groups = vec![fields.get(3)?.parse().ok()?];
+    for line in group.lines() {
+        let fields: Vec<&str> = line.split(':').collect();
+        if let [_, _, id, members] = fields[..]
+            && members.split(',').any(|member| member == name)
+            && let Ok(id) = id.parse()
+        {
+            groups.push(id);
+        }
+    }
+    Some(User {
+        name: name.to_owned(),
+        id: fields.get(2)?.parse().ok()?,
+        groups,
+    })
+}
+
+/// The name of a group or user by its number, from the text of group or passwd.
+fn name_of(id: u32, text: &str) -> String {
+    let id = id.to_string();
+    text.lines()
+        .map(|line| line.split(':').collect::<Vec<_>>())
+        .find(|fields| fields.get(2) == Some(&id.as_str()))
+        .and_then(|fields| fields.first().map(|&name| name.to_owned()))
+        .unwrap_or(id)
+}
+
+/// Findings about the device file.
+pub(super) fn device() -> Vec<Finding> {
+    let path = std::env::var(DEVICE_PATH_VARIABLE).unwrap_or_else(|_| "/dev/kvm".to_owned());
+    let about = match fs::metadata(&path) {
+        Ok(about) => about,
+        Err(error) if error.kind() == ErrorKind::NotFound => return vec![missing(&path)],
+        Err(error) => return vec![Finding::bad(format!("{path}: {error}"))],
+    };
+    if !about.file_type().is_char_device() {
+        return vec![Finding::bad(format!("{path} is not a device"))];
+    }
+    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let group = fs::read_to_string("/etc/group").unwrap_or_default();
+    let rights = Rights {
+        owner: about.uid(),
+        group: about.gid(),
+        mode: about.mode() & 0o777,
+    };
+    let shown = format!(
+        "{path} belongs to {}:{}, mode {:04o}",
+        name_of(rights.owner, &passwd),
+        name_of(rights.group, &group),
+        rights.mode
+    );
+    let mut findings = vec![this_process(&path, &shown)];
+    for names in SERVERS {
+        let user = names.iter().find_map(|name| user(name, &passwd, &group));
+        if let Some(user) = user {
+            findings.push(server(&path, &user, rights, &group));
+        }
+    }
+    if findings.len() == 1 {
+        findings.push(Finding::notice(
+            "no user of Varnish (vcache, varnish) on this machine",
+        ));
+    }
+    findings
+}
+
+fn missing(path: &str) -> Finding {
+    let finding = Finding::bad(format!("{path} does not exist"));
+    let flags = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let module = if flags.contains(" svm") {
+        Some("kvm_amd")
+    } else if flags.contains(" vmx") {
+        Some("kvm_intel")
+    } else {
+        None
+    };
+    match module {
+        Some(module) => finding
+            .remedy(format!(
+                "The processor can do it. Load the module: modprobe {module}"
+            ))
+            .remedy("In a container, pass the device in: --device /dev/kvm"),
+        None => finding
+            .remedy("The processor shows no virtualisation (vmx, svm).")
+            .remedy("Switch it on in the firmware; in a virtual machine, enable nested")
+            .remedy("virtualisation, or use a kernel with software KVM (PVM)."),
+    }
+}
+
+fn this_process(path: &str, shown: &str) -> Finding {
+    match fs::OpenOptions::new().read(true).write(true).open(path) {
+        Ok(_) => Finding::good(format!("{shown}; this user can open it")),
+        Err(error) => Finding::bad(format!("{shown}; this user can't open it: {error}"))
+            .remedy("Join the group that may (often: usermod -aG kvm $USER), then log in again."),
+    }
+}
+
+fn server(path: &str, user: &User, rights: Rights, group: &str) -> Finding {
+    let name = &user.name;
+    if rights.allow(user.id, &user.groups) {
+        return Finding::good(format!("user {name} can open {path}"));
+    }
+    let finding = Finding::bad(format!(
+        "user {name} can't open {path}, so programs don't run in varnishd's worker"
+    ));
+    let has_group = group.lines().any(|line| line.starts_with("kvm:"));
+    let finding = match (has_group, name_of(rights.group, group) == "kvm") {
+        (_, true) => finding,
+        (true, false) => finding.remedy(format!("chgrp kvm {path} && chmod 660 {path}")),
+        (false, false) => finding.remedy(format!(
+            "groupadd -r kvm && chgrp kvm {path} && chmod 660 {path}"
+        )),
+    };
+    finding
+        .remedy(format!("usermod -aG kvm {name}, then restart varnishd."))
+        .remedy("To keep it across reboots, in /etc/udev/rules.d/65-kvm.rules:")
+        .remedy("KERNEL==\"kvm\", GROUP=\"kvm\", MODE=\"0660\"")
+        .remedy("For a trial only: varnishd -j none runs the worker as the user that starts it.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PASSWD: &str =
+        "root:x:0:0:root:/root:/bin/sh\nvcache:x:101:102::/nonexistent:/bin/false\n";
+    const GROUP: &str =
+        "root:x:0:\nkvm:x:103:someone,vcache\nvarnish:x:102:\nother:x:104:vcache2\n";
+
+    #[test]
+    fn users_and_their_groups() {
+        let expected = User {
+            name: "vcache".to_owned(),
+            id: 101,
+            groups: vec![102, 103],
+        };
+        assert_eq!(user("vcache", PASSWD, GROUP), Some(expected));
+        assert_eq!(user("vcach", PASSWD, GROUP), None);
+        assert_eq!(name_of(103, GROUP), "kvm");
+        assert_eq!(name_of(7, GROUP), "7");
+    }
+
+    #[test]
+    fn who_may_open() {
+        let rights = |owner, group, mode| Rights { owner, group, mode };
+        let groups = [102, 103];
+        assert!(!rights(0, 0, 0o600).allow(101, &groups));
+        assert!(rights(0, 0, 0o600).allow(0, &[0]));
+        assert!(rights(0, 103, 0o660).allow(101, &groups));
+        assert!(!rights(0, 103, 0o640).allow(101, &groups));
+        assert!(rights(0, 0, 0o666).allow(101, &groups));
+        // The first class that fits decides.
+        assert!(!rights(101, 103, 0o066).allow(101, &groups));
+    }
+
+    #[test]
+    fn a_remedy_for_whoever_is_locked_out() {
+        let vcache = user("vcache", PASSWD, "").expect("there");
+        let rights = Rights {
+            owner: 0,
+            group: 0,
+            mode: 0o600,
+        };
+        let text = server("/dev/kvm", &vcache, rights, "").to_string();
+        assert!(text.starts_with("[!!] user vcache can't open /dev/kvm"));
+        assert!(text.contains("groupadd -r kvm"));
+        assert!(text.contains("usermod -aG kvm vcache"));
+    }
+}

@@ -1,0 +1,35 @@
+//! `tinykvm`: runs and calls programs without Varnish, measures them, and diagnoses the host.
+
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command's terminal is its interface"
+)]
+
+mod args;
+mod bench;
+mod call;
+mod console;
+mod doctor;
+mod run;
+mod target;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Arguments, Command};
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().command {
+        Command::Run(options) => run::run(&options),
+        Command::Call(options) => call::call(&options),
+        Command::Bench(options) => bench::bench(&options),
+        Command::Doctor => Ok(doctor::doctor()),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("tinykvm: {error}");
+        ExitCode::from(console::USAGE)
+    })
+}

@@ -1,0 +1,247 @@
+//! The guest API: answers the hypercalls of a program.
+//!
+//! Numbers and structs are in [`tinykvm_abi`]. A call gets its arguments from RDI, RSI, RDX, RCX,
+//! R8 and R9, and leaves its result in RAX, except for those that give nothing. What a program
+//! gets wrong mostly ends the run: see [`Abort`].
+
+mod http;
+mod misc;
+mod register;
+mod response;
+
+use std::time::Instant;
+
+use thiserror::Error;
+use tinykvm::{BadAddress, Guest};
+use tinykvm_abi::structs::Meminfo;
+use tinykvm_abi::{calls, values};
+
+use crate::fields::FieldRefused;
+use crate::journal::Journal;
+use crate::output::Output;
+use crate::transaction::Transaction;
+
+pub(crate) use register::{Callbacks, Registration};
+pub(crate) use response::{Answer, BadAnswer, decode as decode_response};
+
+/// What to do after a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// Go on; the result is in the registers.
+    Resume,
+    /// The program answered: the registers say what. It does not go on.
+    Respond,
+    /// The program is ready for requests.
+    Wait {
+        /// It wants to be resumed with a request, not called.
+        paused: bool,
+    },
+    /// The run ends here.
+    Stop,
+    /// This is a Linux system call.
+    Linux,
+}
+
+/// A call that ends the run.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub(crate) enum Abort {
+    /// It belongs into `main()`.
+    #[error("{call} is only possible before the wait call")]
+    OnlyInit {
+        /// The call.
+        call: &'static str,
+    },
+    /// It needs a request.
+    #[error("{call} is only possible while a request is served")]
+    OnlyRequest {
+        /// The call.
+        call: &'static str,
+    },
+    /// It needs a backend request.
+    #[error("{call} is only possible in a backend fetch")]
+    OnlyBackend {
+        /// The call.
+        call: &'static str,
+    },
+    /// A pointer leads nowhere.
+    #[error("{call}: {source}")]
+    Memory {
+        /// The call.
+        call: &'static str,
+        /// Where to.
+        source: BadAddress,
+    },
+    /// A header field can't be used.
+    #[error("{call}: {source}")]
+    Field {
+        /// The call.
+        call: &'static str,
+        /// Why.
+        source: FieldRefused,
+    },
+    /// Another argument can't be used.
+    #[error("{call}: {value:#x} is no {what}")]
+    Argument {
+        /// The call.
+        call: &'static str,
+        /// What it should be.
+        what: &'static str,
+        /// What it is.
+        value: u64,
+    },
+    /// It needs something that the program's configuration does not have.
+    #[error("{call}: the program has no {what}")]
+    NotConfigured {
+        /// The call.
+        call: &'static str,
+        /// What is missing.
+        what: &'static str,
+    },
+    /// It is not supported in this version.
+    #[error("{call} is not supported yet")]
+    NotYet {
+        /// The call.
+        call: &'static str,
+    },
+}
+
+/// Where a program is in its life.
+pub(crate) enum Stage<'a> {
+    /// In `main()`, before the wait call.
+    Init(&'a mut Registration),
+    /// Serving a request.
+    Request {
+        /// The request.
+        transaction: &'a mut dyn Transaction,
+        /// Its method as the program sees it.
+        method: &'a [u8],
+        /// It has answered and is on its way to the wait call.
+        answered: bool,
+    },
+    /// Running for a request whose transaction can't be used at the moment.
+    Detached,
+}
+
+/// What calls need besides the guest.
+pub(crate) struct Host<'a> {
+    /// The program's name.
+    pub(crate) program: &'a str,
+    /// Where it is in its life.
+    pub(crate) stage: Stage<'a>,
+    /// Where its output goes.
+    pub(crate) output: &'a mut Output,
+    /// Where output goes besides the request's log.
+    pub(crate) journal: Option<&'a dyn Journal>,
+    /// No host function waits for longer than this.
+    pub(crate) deadline: Instant,
+    /// What the program may be told about its memory.
+    pub(crate) memory: Meminfo,
+}
+
+impl Host<'_> {
+    /// One write of the program's.
+    pub(crate) fn print(&mut self, bytes: &[u8]) {
+        let mut sink = Sink {
+            stage: &mut self.stage,
+            journal: self.journal,
+        };
+        self.output
+            .write(self.program, bytes, &mut |line| sink.log(line));
+    }
+
+    /// One line of the host's own about what the program does.
+    pub(crate) fn note(&mut self, line: &str) {
+        let mut sink = Sink {
+            stage: &mut self.stage,
+            journal: self.journal,
+        };
+        self.output
+            .note(self.program, line, &mut |line| sink.log(line));
+    }
+}
+
+/// Both places where lines may go.
+struct Sink<'h, 'a> {
+    stage: &'h mut Stage<'a>,
+    journal: Option<&'a dyn Journal>,
+}
+
+impl Sink<'_, '_> {
+    fn log(&mut self, line: &str) {
+        if let Stage::Request { transaction, .. } = self.stage {
+            transaction.log(line);
+        }
+        if let Some(journal) = self.journal {
+            journal.log(line);
+        }
+    }
+}
+
+/// The first 512 numbers are Linux'.
+const LINUX_CALLS: u64 = 512;
+
+/// Answers call `number`.
+pub(crate) fn dispatch(
+    guest: &mut dyn Guest,
+    number: u64,
+    host: &mut Host<'_>,
+) -> Result<Action, Abort> {
+    if number < LINUX_CALLS {
+        return Ok(Action::Linux);
+    }
+    let Ok(number) = u32::try_from(number) else {
+        return Ok(unknown(guest));
+    };
+    match number {
+        calls::STOP | calls::STORAGE_RETURN | calls::STORAGE_NORETURN => Ok(Action::Stop),
+        calls::REGISTER_FUNC => register::function(guest, host),
+        calls::WAIT_FOR_REQUESTS => register::wait(host, false),
+        calls::WAIT_FOR_REQUESTS_PAUSED => register::wait(host, true),
+        calls::MAKE_EPHEMERAL => register::make_ephemeral(guest, host),
+        calls::SET_CACHEABLE => http::set_cacheable(guest, host),
+        calls::HTTP_APPEND => http::append(guest, host),
+        calls::HTTP_SET => http::set(guest, host),
+        calls::HTTP_FIND => http::find(guest, host),
+        calls::HTTP_METHOD => http::method(guest, host),
+        calls::BACKEND_RESPONSE => Ok(Action::Respond),
+        calls::BEGIN_STREAMING_RESPONSE => Err(Abort::NotYet {
+            call: "begin_streaming_response",
+        }),
+        _ => misc::dispatch(guest, number, host),
+    }
+}
+
+fn unknown(guest: &mut dyn Guest) -> Action {
+    give(guest, values::UNKNOWN_CALL.cast_unsigned())
+}
+
+/// Puts a result into the registers.
+fn give(guest: &mut dyn Guest, result: u64) -> Action {
+    guest.registers_mut().rax = result;
+    Action::Resume
+}
+
+/// -1 as a result.
+const MINUS_ONE: u64 = u64::MAX;
+
+/// Reads guest memory on behalf of a call.
+fn read(
+    guest: &dyn Guest,
+    call: &'static str,
+    address: u64,
+    length: usize,
+) -> Result<Vec<u8>, Abort> {
+    let mut bytes = vec![0; length];
+    guest
+        .read(address, &mut bytes)
+        .map_err(|source| Abort::Memory { call, source })?;
+    Ok(bytes)
+}
+
+/// The lower 16 bits, which is all of a length that many calls look at.
+fn low16(value: u64) -> usize {
+    usize::from(value.to_le_bytes()[0]) | usize::from(value.to_le_bytes()[1]) << 8
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,128 @@
+//! A request body on its way through the program's streaming callback.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use crate::api::{Host, Stage};
+use crate::inputs::{InputError, Landed, push_text};
+use crate::instance::{Instance, Worker};
+use crate::journal::Journal;
+use crate::run::{Failure, Stop, run};
+use crate::transaction::{BodyError, CallRequest, Transaction};
+
+/// Larger parts of a body are handed over in pieces of this size.
+const SEGMENT_MAX: usize = 64 * 1024;
+
+/// Gives a body to the program piece by piece. Each piece is a call with its own time limit.
+///
+/// The transaction is being read meanwhile, so these calls can't use it; what they print is
+/// logged afterwards.
+pub(super) struct Stream<'a> {
+    instance: &'a Instance,
+    worker: &'a mut Worker,
+    request: &'a CallRequest<'a>,
+    function: u64,
+    offset: u64,
+}
+
+impl<'a> Stream<'a> {
+    pub(super) fn new(
+        instance: &'a Instance,
+        worker: &'a mut Worker,
+        request: &'a CallRequest<'a>,
+        function: u64,
+    ) -> Self {
+        Self {
+            instance,
+            worker,
+            request,
+            function,
+            offset: 0,
+        }
+    }
+
+    /// Reads the body to its end. It is nowhere then: only its length is left.
+    pub(super) fn run(
+        mut self,
+        transaction: &mut dyn Transaction,
+        limit: u64,
+    ) -> Result<Landed, BodyError> {
+        let lines = Lines::default();
+        let result = transaction.read_body(&mut |part| {
+            if self.offset.saturating_add(part.len() as u64) > limit {
+                return Err(BodyError::TooLarge { limit });
+            }
+            part.chunks(SEGMENT_MAX)
+                .try_for_each(|segment| self.give(segment, &lines))
+        });
+        for line in lines.0.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            transaction.log(&line);
+        }
+        result.map(|()| Landed {
+            address: 0,
+            length: self.offset,
+        })
+    }
+
+    fn give(&mut self, segment: &[u8], lines: &Lines) -> Result<(), BodyError> {
+        let refused = |failure: Failure| BodyError::Refused {
+            reason: failure.to_string(),
+        };
+        let length = segment.len() as u64;
+        match self.call(segment, lines).map_err(refused)? {
+            Stop::Returned(taken) if taken == length => {
+                self.offset += length;
+                Ok(())
+            }
+            Stop::Returned(taken) => Err(BodyError::Refused {
+                reason: format!("it took {taken:#x} of {length:#x} bytes"),
+            }),
+            _ => Err(refused(Failure::NoAnswer)),
+        }
+    }
+
+    fn call(&mut self, segment: &[u8], lines: &Lines) -> Result<Stop, Failure> {
+        let time = self.instance.settings.max_request_time;
+        let Worker {
+            fork,
+            process,
+            output,
+            scratch,
+            ..
+        } = &mut *self.worker;
+        fork.begin(time);
+        fork.prepare_call(self.function);
+        let mut push = |text| push_text(fork, scratch, text).map_err(InputError::from);
+        let url = push(self.request.url)?;
+        let arg = push(self.request.argument)?;
+        let kind = push(self.request.content_type)?;
+        let data = fork.push(segment, 8).map_err(InputError::from)?;
+        let length = segment.len() as u64;
+        fork.enter([url, arg, kind, data, length, self.offset])
+            .map_err(InputError::from)?;
+        let mut host = Host {
+            program: &self.instance.name,
+            stage: Stage::Detached,
+            output,
+            journal: Some(lines),
+            deadline: Instant::now() + time,
+            memory: self.instance.memory_figures(),
+        };
+        run(fork, process, &mut host, self.instance.run_limits(time))
+    }
+}
+
+/// Keeps log lines for later.
+#[derive(Default)]
+struct Lines(Mutex<Vec<String>>);
+
+impl Journal for Lines {
+    fn log(&self, line: &str) {
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.push(line.to_owned());
+    }
+
+    fn error(&self, line: &str) {
+        self.log(line);
+    }
+}

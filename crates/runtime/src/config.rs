@@ -1,0 +1,229 @@
+//! Program configuration: what may be set, and how JSON becomes [`Settings`].
+//!
+//! Precedence: built-in defaults, then the keys with which the program was defined, then every
+//! later `configure()` in call order. Numbers and lists replace; `environment` appends. A document
+//! is applied as a whole or not at all.
+
+mod json;
+mod keys;
+
+use std::time::Duration;
+
+use thiserror::Error;
+
+pub(crate) use json::apply;
+
+/// The longest program name.
+const NAME_MAX: usize = 128;
+
+/// Why a configuration is refused. Nothing of a refused document is in force.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The text is not JSON.
+    #[error("line {line}, column {column}: {reason}")]
+    Json {
+        /// Line, from 1.
+        line: usize,
+        /// Column, from 1.
+        column: usize,
+        /// What the parser says.
+        reason: String,
+    },
+    /// The text is JSON, but not an object.
+    #[error("expected an object of keys and values: {{ \"filename\": ... }}, found {found}")]
+    NotAnObject {
+        /// What it is.
+        found: &'static str,
+    },
+    /// There is no such key.
+    #[error("line {line}: unknown key \"{key}\"{}", did_you_mean(.nearest))]
+    UnknownKey {
+        /// Where it is.
+        line: usize,
+        /// The key.
+        key: String,
+        /// The known key that is most like it.
+        nearest: Option<&'static str>,
+    },
+    /// The key is there twice.
+    #[error("line {line}: key \"{key}\" is given twice")]
+    DuplicateKey {
+        /// Where the second one is.
+        line: usize,
+        /// The key.
+        key: String,
+    },
+    /// The key exists, but this version can't do what it asks for.
+    #[error("line {line}: key \"{key}\" is not supported yet")]
+    Unsupported {
+        /// Where it is.
+        line: usize,
+        /// The key.
+        key: &'static str,
+    },
+    /// The key's value is of the wrong type or out of range.
+    #[error("line {line}: key \"{key}\" must be {allowed}, found {found}")]
+    BadValue {
+        /// Where it is.
+        line: usize,
+        /// The key.
+        key: &'static str,
+        /// The value found, shortened.
+        found: String,
+        /// What is allowed.
+        allowed: String,
+    },
+    /// The program is not defined, and this document does not define it either.
+    #[error("unknown program \"{program}\", and no \"filename\" to define it")]
+    UnknownProgram {
+        /// Its name.
+        program: String,
+    },
+    /// The name can't be a program's.
+    #[error(
+        "\"{program}\" can't be a program's name: 1 to {NAME_MAX} printable characters are allowed"
+    )]
+    BadName {
+        /// The name.
+        program: String,
+    },
+    /// The program is running with its settings already.
+    #[error("program \"{program}\" is started already; configure it before that")]
+    AlreadyStarted {
+        /// Its name.
+        program: String,
+    },
+    /// No list of arguments was given.
+    #[error("no arguments for main() of program \"{program}\"")]
+    NoArguments {
+        /// The program's name.
+        program: String,
+    },
+}
+
+fn did_you_mean(nearest: &Option<&'static str>) -> String {
+    nearest.map_or_else(String::new, |key| format!("; did you mean \"{key}\"?"))
+}
+
+/// Fails unless `name` can be a program's name: it appears in log lines.
+pub(crate) fn check_name(name: &str) -> Result<(), ConfigError> {
+    if name.is_empty() || name.len() > NAME_MAX || name.chars().any(char::is_control) {
+        return Err(ConfigError::BadName {
+            program: name.escape_debug().to_string(),
+        });
+    }
+    Ok(())
+}
+
+/// What happens to a fork's memory after each call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AfterCall {
+    /// Back to the frozen state; the pages that changed stay with the fork, for speed.
+    Reset,
+    /// Back to the frozen state, and the pages that changed are given back to the system.
+    Drop,
+    /// It stays as it is.
+    Keep,
+}
+
+/// Everything that can be configured about a program. Sizes are bytes.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Settings {
+    /// The program's file on the host.
+    pub(crate) filename: String,
+    /// A name for a set of programs; the guest sees it as `KVM_GROUP`.
+    pub(crate) group: String,
+    /// How many forks may exist, that is, requests be served at the same time.
+    pub(crate) concurrency: u16,
+    /// How long `main()` may take to reach its wait call.
+    pub(crate) max_boot_time: Duration,
+    /// How long a request may run.
+    pub(crate) max_request_time: Duration,
+    /// How long a request may wait for a free fork.
+    pub(crate) max_queue_time: Duration,
+    /// Memory of the program.
+    pub(crate) max_memory: u64,
+    /// Memory that a request may change.
+    pub(crate) max_request_memory: u64,
+    /// A fork that changed more than this is made anew instead of reset.
+    pub(crate) keep_memory: Option<u64>,
+    /// The largest request body.
+    pub(crate) max_body: u64,
+    /// Forks are reset after each request.
+    pub(crate) ephemeral: bool,
+    /// Changed pages stay with the fork when it is reset.
+    pub(crate) keep_working_memory: bool,
+    /// The program may choose by itself, while it starts, whether it is ephemeral.
+    pub(crate) control_ephemeral: bool,
+    /// Memory may be writable and executable at once, as a JIT compiler needs it.
+    pub(crate) executable_heap: bool,
+    /// Arguments of `main()` behind `argv[0]`.
+    pub(crate) main_arguments: Vec<Vec<u8>>,
+    /// Environment strings, `NAME=value`.
+    pub(crate) environment: Vec<Vec<u8>>,
+    /// Output of the program goes to the host's log, too, not only to the request's.
+    pub(crate) stdout: bool,
+}
+
+/// One mebibyte, the unit of sizes in configurations.
+pub(crate) const MIB: u64 = 1 << 20;
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            filename: String::new(),
+            group: "test".to_owned(),
+            concurrency: 2,
+            max_boot_time: Duration::from_secs(16),
+            max_request_time: Duration::from_secs(8),
+            max_queue_time: Duration::from_secs(10),
+            max_memory: 256 * MIB,
+            max_request_memory: 64 * MIB,
+            keep_memory: None,
+            max_body: 64 * MIB,
+            ephemeral: true,
+            keep_working_memory: true,
+            control_ephemeral: false,
+            executable_heap: false,
+            main_arguments: Vec::new(),
+            environment: Vec::new(),
+            stdout: false,
+        }
+    }
+}
+
+impl Settings {
+    /// What happens to forks after each call if the program is ephemeral or not.
+    pub(crate) fn after_call(&self, ephemeral: bool) -> AfterCall {
+        match (ephemeral, self.keep_working_memory) {
+            (false, _) => AfterCall::Keep,
+            (true, true) => AfterCall::Reset,
+            (true, false) => AfterCall::Drop,
+        }
+    }
+
+    /// A request can't change more memory than the program has.
+    pub(crate) fn request_memory(&self) -> u64 {
+        self.max_request_memory.min(self.max_memory)
+    }
+
+    /// The environment of `main()`: the fixed strings, the configured ones, and what says which
+    /// program this is.
+    pub(crate) fn full_environment(&self, name: &str) -> Vec<Vec<u8>> {
+        let text = |text: &str| text.as_bytes().to_vec();
+        let mut all = vec![text("LC_TYPE=C"), text("LC_ALL=C"), text("USER=root")];
+        all.extend(self.environment.iter().cloned());
+        all.extend([
+            format!("KVM_NAME={name}").into_bytes(),
+            format!("KVM_GROUP={}", self.group).into_bytes(),
+            text("KVM_TYPE=request"),
+            text("KVM_STATE=state"),
+            text("KVM_DEBUG=0"),
+        ]);
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,204 @@
+use super::*;
+
+fn applied(text: &str) -> Result<Settings, ConfigError> {
+    apply(&Settings::default(), text)
+}
+
+fn message(text: &str) -> String {
+    applied(text)
+        .expect_err("this configuration must be refused")
+        .to_string()
+}
+
+#[test]
+fn every_key_takes_effect() {
+    let settings = applied(
+        r#"{
+        // where it is
+        "filename": "/srv/prog", /* and how it runs */
+        "group": "shop", "concurrency": 128,
+        "max_boot_time": 2.5, "max_request_time": 1, "max_queue_time": 0.5,
+        "max_memory": 8192, "max_request_memory": 4096, "limit_workmem_after_req": 16,
+        "max_body": 3,
+        "ephemeral": false, "ephemeral_keep_working_memory": false, "control_ephemeral": true,
+        "executable_heap": true, "stdout": true, "verbose": true, "hugepage_arena_size": 512,
+        "main_arguments": ["this", "is"], "environment": ["FOO=foo", "BAR="]
+    }"#,
+    )
+    .expect("valid");
+    let expected = Settings {
+        filename: "/srv/prog".to_owned(),
+        group: "shop".to_owned(),
+        concurrency: 128,
+        max_boot_time: Duration::from_millis(2500),
+        max_request_time: Duration::from_secs(1),
+        max_queue_time: Duration::from_millis(500),
+        max_memory: 8192 * MIB,
+        max_request_memory: 4096 * MIB,
+        keep_memory: Some(16 * MIB),
+        max_body: 3 * MIB,
+        ephemeral: false,
+        keep_working_memory: false,
+        control_ephemeral: true,
+        executable_heap: true,
+        main_arguments: vec![b"this".to_vec(), b"is".to_vec()],
+        environment: vec![b"FOO=foo".to_vec(), b"BAR=".to_vec()],
+        stdout: true,
+    };
+    assert_eq!(settings, expected);
+}
+
+#[test]
+fn later_documents_override_and_the_environment_grows() {
+    let first = applied(r#"{"environment": ["A=1"], "main_arguments": ["x"], "concurrency": 9}"#);
+    let second = apply(
+        &first.expect("valid"),
+        r#"{"environment": ["B=2"], "main_arguments": ["y"]}"#,
+    )
+    .expect("valid");
+    assert_eq!(second.concurrency, 9);
+    assert_eq!(second.main_arguments, [b"y".to_vec()]);
+    assert_eq!(second.environment, [b"A=1".to_vec(), b"B=2".to_vec()]);
+    let environment = second.full_environment("prog");
+    assert_eq!(environment[0], b"LC_TYPE=C");
+    assert_eq!(environment[4], b"B=2");
+    assert!(environment.contains(&b"KVM_NAME=prog".to_vec()));
+    assert!(environment.contains(&b"KVM_DEBUG=0".to_vec()));
+}
+
+#[test]
+fn both_ephemeral_modes() {
+    let mode = |text| {
+        let settings = applied(text).expect("valid");
+        settings.after_call(settings.ephemeral)
+    };
+    assert_eq!(mode("{}"), AfterCall::Reset);
+    assert_eq!(mode(r#"{"ephemeral": false}"#), AfterCall::Keep);
+    let dropping = r#"{"ephemeral_keep_working_memory": false}"#;
+    assert_eq!(mode(dropping), AfterCall::Drop);
+    // Keeping working memory is about resetting, so it asks for that, in any order.
+    let both = r#"{"ephemeral_keep_working_memory": true, "ephemeral": false}"#;
+    assert_eq!(mode(both), AfterCall::Reset);
+}
+
+#[test]
+fn unknown_keys_name_the_key_and_a_likely_one() {
+    assert_eq!(
+        message("{\n \"concurency\": 4 }"),
+        "line 2: unknown key \"concurency\"; did you mean \"concurrency\"?"
+    );
+    assert_eq!(message(r#"{"zzz": 4}"#), "line 1: unknown key \"zzz\"");
+}
+
+#[test]
+fn bad_values_say_what_was_found_and_what_is_allowed() {
+    assert_eq!(
+        message(r#"{"concurrency": 450}"#),
+        "line 1: key \"concurrency\" must be a whole number from 1 to 255, found 450"
+    );
+    for bad in ["0", "256", "-1", "1.5", "\"4\"", "true", "null", "1e2"] {
+        let text = message(&format!(r#"{{"concurrency": {bad}}}"#));
+        assert!(text.ends_with(&format!("found {bad}")), "{text}");
+    }
+    for bad in ["0", "-1", "3601", "true", "\"8\""] {
+        let text = message(&format!(r#"{{"max_request_time": {bad}}}"#));
+        assert!(text.contains("seconds from 0.001 to 3600"), "{text}");
+    }
+    for bad in ["0", "-5", "1048577", "99999999999999999999999", "false"] {
+        let text = message(&format!(r#"{{"max_memory": {bad}}}"#));
+        assert!(text.contains("from 1 to 1048576 (MiB)"), "{text}");
+    }
+    for (key, bad) in [
+        ("ephemeral", "1"),
+        ("filename", "\"\""),
+        ("filename", "[]"),
+        ("group", "7"),
+        ("main_arguments", "\"x\""),
+        ("main_arguments", "[1]"),
+        ("main_arguments", "[\"a\\u0000b\"]"),
+        ("environment", "[\"NOVALUE\"]"),
+        ("environment", "[\"=x\"]"),
+        ("hugepage_arena_size", "3"),
+    ] {
+        let text = message(&format!(r#"{{"{key}": {bad}}}"#));
+        assert!(text.contains(&format!("key \"{key}\" must be")), "{text}");
+    }
+}
+
+#[test]
+fn what_is_not_there_yet_says_so_unless_switched_off() {
+    assert_eq!(
+        message(r#"{"storage": true}"#),
+        "line 1: key \"storage\" is not supported yet"
+    );
+    assert_eq!(
+        message(r#"{"allowed_paths": ["/etc"]}"#),
+        "line 1: key \"allowed_paths\" is not supported yet"
+    );
+    assert!(applied(r#"{"storage": false, "smp": 0, "allowed_paths": [], "key": ""}"#).is_ok());
+}
+
+#[test]
+fn malformed_documents() {
+    for bad in [
+        r#"{"concurrency": 4,}"#,
+        r#"{"main_arguments": ["a",]}"#,
+        r#"{"concurrency": 4"#,
+        r#"{concurrency: 4}"#,
+        r#"{'concurrency': 4}"#,
+        r#"{"concurrency": 0x10}"#,
+        r#"{"concurrency": 4 "stdout": true}"#,
+        r#"{"concurrency": 4} {}"#,
+        "{ /* open",
+        "nonsense",
+    ] {
+        let error = applied(bad).expect_err(bad);
+        assert!(matches!(error, ConfigError::Json { .. }), "{bad}: {error}");
+    }
+    for bad in ["", " // nothing", "[]", "4", "null", "\"x\""] {
+        let error = applied(bad).expect_err(bad);
+        assert!(
+            matches!(error, ConfigError::NotAnObject { .. }),
+            "{bad}: {error}"
+        );
+    }
+    assert_eq!(
+        message("{\"stdout\": true,\n\n\"stdout\": true}"),
+        "line 3: key \"stdout\" is given twice"
+    );
+    assert!(
+        message(r#"{"request_hugepages": 2, "request_hugepage_arena_size": 2}"#)
+            .contains("given twice")
+    );
+}
+
+#[test]
+fn comment_marks_in_strings_are_text() {
+    let settings = applied(r#"{"filename": "/srv//a/*b*/"}"#).expect("valid");
+    assert_eq!(settings.filename, "/srv//a/*b*/");
+}
+
+#[test]
+fn variables_in_paths_and_strings() {
+    let directory = std::env::current_dir().expect("a working directory");
+    let text = r#"{"filename": "$PWD/x", "main_arguments": ["a$PWD"], "group": "$PWD"}"#;
+    let settings = applied(text).expect("valid");
+    assert_eq!(settings.filename, format!("{}/x", directory.display()));
+    let argument = format!("a{}", directory.display()).into_bytes();
+    assert_eq!(settings.main_arguments, [argument]);
+    assert_eq!(settings.group, "$PWD");
+}
+
+#[test]
+fn request_memory_never_exceeds_memory() {
+    let settings = applied(r#"{"max_memory": 32}"#).expect("valid");
+    assert_eq!(settings.request_memory(), 32 * MIB);
+}
+
+#[test]
+fn names() {
+    assert!(check_name("www.example.com").is_ok());
+    for bad in ["", "a\nb", &"x".repeat(129)] {
+        assert!(check_name(bad).is_err(), "{bad:?}");
+    }
+}

@@ -1,0 +1,56 @@
+//! Programs that serve HTTP requests in virtual machines: configuration, loading, pools of forks,
+//! the guest API, limits and verdicts.
+//!
+//! Knows HTTP, and no particular HTTP server: what a program may see and change of a request is
+//! behind the trait [`Transaction`].
+//!
+//! ```text
+//! Programs ─ configure ─> Program ─ load ─> Instance: template + pool of forks
+//!                            │
+//!                            └ call(request, transaction) ─> Response
+//! ```
+//!
+//! # Example
+//! ```no_run
+//! use tinykvm_runtime::{CallRequest, PlainTransaction, Programs};
+//!
+//! let programs = Programs::new();
+//! programs.configure("hello", r#"{ "filename": "/srv/hello" }"#)?;
+//! let program = programs.get("hello").expect("just configured");
+//! let request = CallRequest { url: b"/", method: b"GET", ..CallRequest::default() };
+//! let response = program.call(&request, &mut PlainTransaction::backend());
+//! assert_eq!(response.status, 200);
+//! # Ok::<(), tinykvm_runtime::ConfigError>(())
+//! ```
+
+#![forbid(unsafe_code)]
+
+mod api;
+mod call;
+mod config;
+mod counters;
+mod fields;
+mod inputs;
+mod instance;
+mod journal;
+mod load;
+mod output;
+mod plain;
+mod pool;
+mod program;
+mod programs;
+mod response;
+mod run;
+mod transaction;
+mod transfer;
+mod verdict;
+
+pub use config::ConfigError;
+pub use counters::{Counters, counters};
+pub use journal::Journal;
+pub use plain::{Cacheable, PlainTransaction};
+pub use program::Program;
+pub use programs::Programs;
+pub use response::{Body, Response};
+pub use transaction::{BodyError, CallRequest, FieldError, Side, Transaction};
+pub use verdict::Verdict;

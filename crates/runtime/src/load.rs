@@ -1,0 +1,287 @@
+//! From a file to a program that waits for requests.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use thiserror::Error;
+use tinykvm::{BootOptions, Booting, ElfError, Engine, EngineError, Exit, Guest, Image, Limits};
+use tinykvm_abi::structs::Meminfo;
+use tinykvm_linux::{Process, ProcessOptions, StartError, VDSO};
+
+use crate::api::{Host, Registration, Stage};
+use crate::config::Settings;
+use crate::instance::{Booted, Instance};
+use crate::journal::Journal;
+use crate::output::Output;
+use crate::run::{Failure, Machine, RunLimits, Stop, run};
+use crate::verdict::Verdict;
+
+/// The largest program file.
+const FILE_MAX: u64 = 1 << 30;
+
+/// Why a program is not there. Each says what was tried on what.
+#[derive(Debug, Error)]
+pub(crate) enum LoadError {
+    /// The file can't be read.
+    #[error("cannot read {path}: {source}")]
+    File {
+        /// Its path.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The path leads to a directory, a device ...
+    #[error("{path} is not a regular file")]
+    NotAFile {
+        /// The path.
+        path: String,
+    },
+    /// The file is too large.
+    #[error("{path} has {size} bytes; {FILE_MAX} are allowed")]
+    TooLarge {
+        /// Its path.
+        path: String,
+        /// Its size.
+        size: u64,
+    },
+    /// The file is no program that can be run.
+    #[error("{path}: {source}")]
+    Elf {
+        /// Its path.
+        path: String,
+        /// Why.
+        source: ElfError,
+    },
+    /// KVM can't be used.
+    #[error("KVM is not usable: {0} (\"tinykvm doctor\" says more)")]
+    NoKvm(EngineError),
+    /// A VM for it can't be made.
+    #[error("cannot make a VM for {path}: {source}")]
+    Engine {
+        /// The program's path.
+        path: String,
+        /// Why.
+        source: EngineError,
+    },
+    /// Arguments or environment can't be handed over.
+    #[error("{path}: {source}")]
+    Start {
+        /// The program's path.
+        path: String,
+        /// Why.
+        source: StartError,
+    },
+    /// `main()` did not reach its wait call.
+    #[error("main() of {path} did not reach its wait call: {reason}{}", last_words(.output))]
+    Boot {
+        /// The program's path.
+        path: String,
+        /// What happened instead.
+        reason: String,
+        /// The last lines that it printed.
+        output: String,
+    },
+    /// The thread that would load it can't be started.
+    #[error("cannot start a thread to load the program: {0}")]
+    Thread(io::Error),
+}
+
+fn last_words(output: &str) -> String {
+    if output.is_empty() {
+        String::new()
+    } else {
+        format!("; its last output: {output}")
+    }
+}
+
+impl LoadError {
+    /// The verdict on a call of the program.
+    pub(crate) fn verdict(&self) -> Verdict {
+        match self {
+            Self::NoKvm(_) => Verdict::NoKvm,
+            _ => Verdict::NotLoaded,
+        }
+    }
+}
+
+/// What tells whether a file was changed: time of change and size.
+pub(crate) type Stamp = Option<(SystemTime, u64)>;
+
+/// The stamp of a file, if there is one.
+pub(crate) fn stamp(path: &str) -> Stamp {
+    let about = std::fs::metadata(path).ok()?;
+    Some((about.modified().ok()?, about.len()))
+}
+
+/// Loads a program and runs its `main()` up to the wait call.
+pub(crate) fn load(
+    name: &str,
+    settings: Settings,
+    journal: &Arc<dyn Journal>,
+) -> Result<Arc<Instance>, LoadError> {
+    let path = settings.filename.clone();
+    let bytes = read_program(&path)?;
+    let image = Image::parse(bytes).map_err(|source| LoadError::Elf {
+        path: path.clone(),
+        source,
+    })?;
+    let engine = Engine::get().map_err(LoadError::NoKvm)?;
+    let broken = |source| LoadError::Engine {
+        path: path.clone(),
+        source,
+    };
+    let limits = Limits {
+        memory: settings.max_memory,
+        request_memory: settings.request_memory(),
+        allow_write_execute: settings.executable_heap,
+    };
+    let options = BootOptions {
+        image: Arc::new(image),
+        limits,
+        vdso: Some(VDSO).filter(|vdso| !vdso.is_empty()),
+    };
+    let booting = Booting::new(engine, &options).map_err(broken)?;
+    let booted = boot(name, &settings, booting, &**journal)?;
+    Instance::new(name, settings, booted, Arc::clone(journal)).map_err(broken)
+}
+
+fn read_program(path: &str) -> Result<Vec<u8>, LoadError> {
+    let failed = |source| LoadError::File {
+        path: path.to_owned(),
+        source,
+    };
+    // Looked at before it is opened: opening a pipe would wait for its other end.
+    let about = std::fs::metadata(path).map_err(failed)?;
+    if !about.is_file() {
+        return Err(LoadError::NotAFile {
+            path: path.to_owned(),
+        });
+    }
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(failed)?;
+    file.take(FILE_MAX + 1)
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
+    if bytes.len() as u64 > FILE_MAX {
+        return Err(LoadError::TooLarge {
+            path: path.to_owned(),
+            size: about.len(),
+        });
+    }
+    Ok(bytes)
+}
+
+fn boot(
+    name: &str,
+    settings: &Settings,
+    mut booting: Booting,
+    journal: &dyn Journal,
+) -> Result<Booted, LoadError> {
+    let path = settings.filename.clone();
+    let mut process = process(name, settings);
+    let loaded = *booting.loaded();
+    let stack = process
+        .build_stack(&mut booting, &loaded)
+        .map_err(|source| LoadError::Start {
+            path: path.clone(),
+            source,
+        })?;
+    booting.start(loaded.entry, stack);
+    let mut registration = Registration {
+        ephemeral: settings.ephemeral,
+        may_choose: settings.control_ephemeral,
+        ..Registration::default()
+    };
+    let deadline = Instant::now() + settings.max_boot_time;
+    let mut output = Output::with_tail();
+    let mut host = Host {
+        program: name,
+        stage: Stage::Init(&mut registration),
+        output: &mut output,
+        journal: Some(journal),
+        deadline,
+        memory: Meminfo {
+            max_memory: settings.max_memory,
+            max_reqmem: settings.request_memory(),
+            ..Meminfo::default()
+        },
+    };
+    let mut machine = Boot { booting, deadline };
+    let limits = RunLimits {
+        time: settings.max_boot_time,
+        memory: settings.max_memory,
+    };
+    let reason = match run(&mut machine, &mut process, &mut host, limits) {
+        Ok(Stop::Waiting { paused }) => {
+            let template = machine.booting.freeze();
+            let template = template.map_err(|source| LoadError::Engine { path, source })?;
+            return Ok(Booted {
+                template,
+                process,
+                callbacks: registration.callbacks,
+                paused,
+                ephemeral: registration.ephemeral,
+            });
+        }
+        Ok(Stop::Responded) => "it answered a request before there was one".to_owned(),
+        Ok(_) => "it ended".to_owned(),
+        Err(failure) => explain(&failure, &machine.booting),
+    };
+    Err(LoadError::Boot {
+        path,
+        reason,
+        output: output.tail(),
+    })
+}
+
+fn process(name: &str, settings: &Settings) -> Process {
+    let mut arguments = vec![name.as_bytes().to_vec()];
+    arguments.extend(settings.main_arguments.iter().cloned());
+    Process::new(&ProcessOptions {
+        arguments,
+        environment: settings.full_environment(name),
+        executable: settings.filename.clone().into_bytes(),
+        memory: settings.max_memory,
+        // So that output comes line by line, before a reset takes what is left in a buffer.
+        terminal: true,
+    })
+}
+
+/// A failure and, for a crash, where.
+fn explain(failure: &Failure, booting: &Booting) -> String {
+    let mut text = failure.to_string();
+    if let Failure::Exception(exception) = failure {
+        let frames = tinykvm::backtrace(booting, booting.image(), &exception.registers);
+        for frame in frames.iter().take(8) {
+            text.push_str(", ");
+            text.push_str(frame);
+        }
+    }
+    text
+}
+
+/// A booting VM with its deadline.
+struct Boot {
+    booting: Booting,
+    deadline: Instant,
+}
+
+impl Machine for Boot {
+    fn go(&mut self) -> Result<Exit, EngineError> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        if left == Duration::ZERO {
+            return Ok(Exit::Deadline);
+        }
+        self.booting.run(left)
+    }
+
+    fn guest(&mut self) -> &mut dyn Guest {
+        &mut self.booting
+    }
+
+    fn private_bytes(&mut self) -> u64 {
+        0
+    }
+}

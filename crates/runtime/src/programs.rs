@@ -1,0 +1,134 @@
+//! The table of programs.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use crate::config::{ConfigError, Settings, apply, check_name};
+use crate::counters::{add, counters};
+use crate::journal::{Journal, Silent};
+use crate::program::Program;
+
+/// The programs of one configuration (one VCL). Everything is given back when this is dropped.
+pub struct Programs {
+    journal: Arc<dyn Journal>,
+    table: RwLock<HashMap<String, Arc<Program>>>,
+}
+
+impl Programs {
+    /// An empty table. What happens while programs are loaded is not logged.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with_journal(Arc::new(Silent))
+    }
+
+    /// An empty table that logs what happens while programs are loaded.
+    #[must_use]
+    pub fn with_journal(journal: Arc<dyn Journal>) -> Self {
+        Self {
+            journal,
+            table: RwLock::default(),
+        }
+    }
+
+    /// Configures a program: a known one gets the keys as overrides, an unknown one is defined,
+    /// for which `filename` is needed. Nothing changes on an error.
+    ///
+    /// # Errors
+    /// See [`ConfigError`].
+    pub fn configure(&self, name: &str, json: &str) -> Result<(), ConfigError> {
+        check_name(name)?;
+        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(program) = table.get(name) {
+            return program.configure(json);
+        }
+        let settings = apply(&Settings::default(), json)?;
+        if settings.filename.is_empty() {
+            return Err(ConfigError::UnknownProgram {
+                program: name.to_owned(),
+            });
+        }
+        let program = Program::new(name, settings, Arc::clone(&self.journal));
+        table.insert(name.to_owned(), Arc::new(program));
+        Ok(())
+    }
+
+    /// Replaces the arguments of a program's `main()` behind `argv[0]`, from its next start on.
+    ///
+    /// # Errors
+    /// [`ConfigError::UnknownProgram`], [`ConfigError::NoArguments`].
+    pub fn main_arguments(&self, name: &str, arguments: Vec<Vec<u8>>) -> Result<(), ConfigError> {
+        let program = self.known(name)?;
+        if arguments.is_empty() {
+            return Err(ConfigError::NoArguments {
+                program: name.to_owned(),
+            });
+        }
+        program.set_main_arguments(arguments);
+        Ok(())
+    }
+
+    /// Looks a program up. One that is not there is counted.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<Arc<Program>> {
+        let program = self.find(name);
+        if program.is_none() {
+            add(&counters().program_notfound, 1);
+        }
+        program
+    }
+
+    /// Begins to load a program in the background. What comes of it is known by calling it.
+    ///
+    /// # Errors
+    /// [`ConfigError::UnknownProgram`].
+    pub fn start(&self, name: &str) -> Result<(), ConfigError> {
+        self.known(name)?.start();
+        Ok(())
+    }
+
+    /// Gives every fork and template back, and waits for threads that load programs. Forks in use
+    /// follow when their responses are dropped. Calls from now on fail.
+    pub fn close(&self) {
+        let programs: Vec<_> = self
+            .table
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .values()
+            .cloned()
+            .collect();
+        for program in programs {
+            program.close();
+        }
+    }
+
+    fn find(&self, name: &str) -> Option<Arc<Program>> {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        table.get(name).cloned()
+    }
+
+    fn known(&self, name: &str) -> Result<Arc<Program>, ConfigError> {
+        self.find(name).ok_or_else(|| ConfigError::UnknownProgram {
+            program: name.to_owned(),
+        })
+    }
+}
+
+impl Default for Programs {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Programs {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl fmt::Debug for Programs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        f.debug_set().entries(table.keys()).finish()
+    }
+}

@@ -1,0 +1,240 @@
+//! Runs a VM until the program has said something that its caller must decide about.
+
+use std::time::{Duration, Instant};
+
+use thiserror::Error;
+use tinykvm::{EngineError, Exception, Exit, Fork, Guest};
+use tinykvm_abi::calls;
+use tinykvm_linux::{Flow, Process, Stream};
+
+use crate::api::{Abort, Action, BadAnswer, Host, dispatch};
+use crate::inputs::InputError;
+use crate::verdict::Verdict;
+
+/// A VM that can be run: one that boots, or a fork.
+pub(crate) trait Machine {
+    /// Runs until the guest asks for something.
+    fn go(&mut self) -> Result<Exit, EngineError>;
+
+    /// The stopped guest.
+    fn guest(&mut self) -> &mut dyn Guest;
+
+    /// Memory that this VM has for itself.
+    fn private_bytes(&mut self) -> u64;
+}
+
+impl Machine for Fork {
+    fn go(&mut self) -> Result<Exit, EngineError> {
+        self.run()
+    }
+
+    fn guest(&mut self) -> &mut dyn Guest {
+        self
+    }
+
+    fn private_bytes(&mut self) -> u64 {
+        Self::private_bytes(self)
+    }
+}
+
+/// Where a run ended without anything being wrong with the VM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// At `backend_response`.
+    Responded,
+    /// At a wait call.
+    Waiting {
+        /// The one that is resumed.
+        paused: bool,
+    },
+    /// The function that was called returned this.
+    Returned(u64),
+    /// At a call that ends a run of another kind.
+    Stopped,
+}
+
+/// Why a program failed.
+#[derive(Debug, Error)]
+pub(crate) enum Failure {
+    /// The time limit.
+    #[error("time limit of {limit:?} exceeded")]
+    Deadline {
+        /// The limit.
+        limit: Duration,
+    },
+    /// The memory limit.
+    #[error("request memory limit of {limit} bytes exceeded")]
+    Memory {
+        /// The limit.
+        limit: u64,
+    },
+    /// A CPU exception that the program does not handle.
+    #[error("{0}")]
+    Exception(Box<Exception>),
+    /// The virtual CPU stopped for good.
+    #[error("the virtual CPU shut down (KVM exit reason {reason})")]
+    Shutdown {
+        /// `KVM_EXIT_*` of linux/kvm.h.
+        reason: u32,
+    },
+    /// A call that ends the run.
+    #[error(transparent)]
+    Abort(#[from] Abort),
+    /// A signal that the program does not handle.
+    #[error("killed by signal {number}{}", signal_name(*.number))]
+    Signal {
+        /// Its number.
+        number: i32,
+    },
+    /// The program waits for what can't happen.
+    #[error("waits for something that can never happen")]
+    Deadlock,
+    /// The program ended itself.
+    #[error("exited with status {status}")]
+    Exited {
+        /// Its exit status.
+        status: i32,
+    },
+    /// A callback returned, or the run ended, without an answer.
+    #[error("ended without an answer")]
+    NoAnswer,
+    /// The answer can't be delivered.
+    #[error(transparent)]
+    BadAnswer(#[from] BadAnswer),
+    /// The program has nothing that could be called for this request.
+    #[error("has no callback for a request {}", if *.with_body { "with a body" } else { "without a body" })]
+    NoCallback {
+        /// There is a request body.
+        with_body: bool,
+    },
+    /// The request could not be handed over.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// The engine failed.
+    #[error("engine: {0}")]
+    Engine(#[from] EngineError),
+}
+
+fn signal_name(number: i32) -> &'static str {
+    match number {
+        4 => " (SIGILL)",
+        6 => " (SIGABRT)",
+        8 => " (SIGFPE)",
+        11 => " (SIGSEGV)",
+        13 => " (SIGPIPE)",
+        15 => " (SIGTERM)",
+        _ => "",
+    }
+}
+
+impl Failure {
+    /// The verdict on the call.
+    pub(crate) fn verdict(&self) -> Verdict {
+        match self {
+            Self::Deadline { .. } => Verdict::Timeout,
+            Self::Memory { .. } => Verdict::Memory,
+            Self::Exited { .. } => Verdict::Exit,
+            Self::NoAnswer | Self::BadAnswer(_) | Self::NoCallback { .. } => Verdict::NoResponse,
+            Self::Exception(_)
+            | Self::Shutdown { .. }
+            | Self::Abort(_)
+            | Self::Signal { .. }
+            | Self::Deadlock
+            | Self::Input(_)
+            | Self::Engine(_) => Verdict::Fault,
+        }
+    }
+
+    /// True if the VM can still run a function of the program.
+    pub(crate) fn leaves_vm_usable(&self) -> bool {
+        !matches!(self, Self::Engine(_) | Self::Shutdown { .. })
+    }
+}
+
+/// Numbers from here on are the guest API's even if they come as system calls.
+const API_CALLS: u64 = 0x1_0000;
+
+/// The limits of a run, for messages; the VM and `host.deadline` enforce them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RunLimits {
+    /// The time limit.
+    pub(crate) time: Duration,
+    /// The memory limit.
+    pub(crate) memory: u64,
+}
+
+/// Runs until the program stops, answering its system calls and guest-API calls.
+pub(crate) fn run(
+    machine: &mut dyn Machine,
+    process: &mut Process,
+    host: &mut Host<'_>,
+    limits: RunLimits,
+) -> Result<Stop, Failure> {
+    loop {
+        let action = match machine.go()? {
+            Exit::Syscall => {
+                let number = machine.guest().registers().rax;
+                if number >= API_CALLS && number <= u64::from(u32::MAX) {
+                    call(machine, number, host)?
+                } else {
+                    Action::Linux
+                }
+            }
+            Exit::Hypercall { number } => call(machine, u64::from(number), host)?,
+            Exit::Returned { value } => return Ok(Stop::Returned(value)),
+            Exit::Exception(exception) => return Err(Failure::Exception(Box::new(exception))),
+            Exit::Deadline => return Err(Failure::Deadline { limit: limits.time }),
+            Exit::MemoryLimit => {
+                return Err(Failure::Memory {
+                    limit: limits.memory,
+                });
+            }
+            Exit::Shutdown { reason } => return Err(Failure::Shutdown { reason }),
+        };
+        match action {
+            Action::Resume => {}
+            Action::Respond => return Ok(Stop::Responded),
+            Action::Wait { paused } => return Ok(Stop::Waiting { paused }),
+            Action::Stop => return Ok(Stop::Stopped),
+            Action::Linux => match process.syscall(machine.guest(), host) {
+                Flow::Continue => {}
+                Flow::Exit { status } => return Err(Failure::Exited { status }),
+                Flow::Signal { number } => return Err(Failure::Signal { number }),
+                Flow::Deadlock => return Err(Failure::Deadlock),
+                Flow::Deadline => return Err(Failure::Deadline { limit: limits.time }),
+            },
+        }
+    }
+}
+
+fn call(machine: &mut dyn Machine, number: u64, host: &mut Host<'_>) -> Result<Action, Abort> {
+    if number == u64::from(calls::MEMINFO) {
+        host.memory.reqmem_current = machine.private_bytes();
+    }
+    dispatch(machine.guest(), number, host)
+}
+
+impl tinykvm_linux::Host for Host<'_> {
+    fn output(&mut self, _: Stream, bytes: &[u8]) {
+        self.print(bytes);
+    }
+
+    fn sleep(&mut self, duration: Duration) -> bool {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        if !duration.is_zero() {
+            std::thread::sleep(duration.min(left));
+        }
+        duration < left
+    }
+
+    fn unknown_call(&mut self, number: u64) {
+        let line = format!("{}: system call {number} is not implemented", self.program);
+        self.note(&line);
+    }
+
+    fn denied(&mut self, call: &'static str, path: &[u8]) {
+        let path = crate::fields::shown(path);
+        let line = format!("{}: {call} of {path:?} is denied", self.program);
+        self.note(&line);
+    }
+}

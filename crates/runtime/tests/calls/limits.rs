@@ -1,0 +1,113 @@
+//! Limits of the host: forks, queues, time.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tinykvm_runtime::Verdict;
+use tinykvm_testkit::harness::Case;
+
+use crate::support::{configured, shared};
+
+pub(crate) fn cases() -> Vec<Case> {
+    vec![
+        Case::kvm("many threads, few forks", threads),
+        Case::kvm("waiting for a fork ends", overload),
+        Case::kvm("a time limit is met closely", close_limit),
+        Case::kvm("128 forks", many_forks),
+        Case::kvm("a server's small thread stacks suffice", small_stack),
+    ]
+}
+
+const COUNTER: &str = r#"
+#include <tinykvm.h>
+static int counter;
+static void get(const char *url, const char *arg)
+{
+    static char text[100];
+    snprintf(text, sizeof text, "%d %s", ++counter, url);
+    backend_response_str(200, "text/plain", text);
+}
+int main(void) { set_backend_get(get); wait_for_requests(); }
+"#;
+
+fn threads() -> Result<(), String> {
+    let bench = configured(COUNTER, r#"{"concurrency": 3}"#);
+    thread::scope(|scope| {
+        for number in 0..8 {
+            let bench = &bench;
+            scope.spawn(move || {
+                for round in 0..50 {
+                    let url = format!("/{number}/{round}");
+                    bench.get(&url).is(200, &format!("1 {url}"));
+                }
+            });
+        }
+    });
+    Ok(())
+}
+
+fn overload() -> Result<(), String> {
+    let json = r#"{"concurrency": 1, "max_request_time": 1.0, "max_queue_time": 0.1}"#;
+    let bench = shared("misbehave.c", json);
+    bench.get("/ok").is(200, "ok");
+    thread::scope(|scope| {
+        let looping = scope.spawn(|| bench.get("/loop"));
+        thread::sleep(Duration::from_millis(200));
+        let reply = bench.get("/ok");
+        assert_eq!(
+            (reply.verdict, reply.status),
+            (Verdict::Overload, 503),
+            "{reply:?}"
+        );
+        looping.join().unwrap().failed(Verdict::Timeout);
+    });
+    bench.get("/ok").is(200, "ok");
+    Ok(())
+}
+
+fn close_limit() -> Result<(), String> {
+    let json = r#"{"concurrency": 1, "max_request_time": 0.2}"#;
+    let bench = shared("misbehave.c", json);
+    bench.get("/ok").is(200, "ok");
+    for url in ["/loop", "/sleep", "/loop-syscalls"] {
+        let start = Instant::now();
+        bench.get(url).failed(Verdict::Timeout);
+        let took = start.elapsed();
+        assert!((190..600).contains(&took.as_millis()), "{url}: {took:?}");
+    }
+    Ok(())
+}
+
+fn many_forks() -> Result<(), String> {
+    let bench = configured(COUNTER, r#"{"concurrency": 128, "max_memory": 32}"#);
+    thread::scope(|scope| {
+        for _ in 0..128 {
+            scope.spawn(|| {
+                bench.get("/x").is(200, "1 /x");
+            });
+        }
+    });
+    Ok(())
+}
+
+/// Varnish gives its threads 80 KiB, of which it uses a part itself.
+fn small_stack() -> Result<(), String> {
+    // Without optimisation, generating random numbers alone takes 40 KiB.
+    const STACK: usize = if cfg!(debug_assertions) { 72 } else { 32 } * 1024;
+    let json = r#"{"concurrency": 1, "main_arguments": ["on_error"]}"#;
+    let bench = shared("misbehave.c", json);
+    // Loading has a thread of its own, with a stack of its own.
+    thread::scope(|scope| {
+        thread::Builder::new()
+            .stack_size(STACK)
+            .spawn_scoped(scope, || {
+                bench.get("/ok").is(200, "ok");
+                assert_eq!(bench.get("/null-write").status, 555);
+                assert_eq!(bench.get("/assert").status, 555);
+                assert_eq!(bench.post("/ok", &[&[b'x'; 100_000]]).status, 555);
+                bench.get("/ok").is(200, "ok");
+            })
+            .unwrap();
+    });
+    Ok(())
+}

@@ -1,0 +1,33 @@
+//! Programs in real VMs, called as a server would call them.
+
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::panic,
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "tests report by panicking"
+)]
+
+mod bodies;
+mod faults;
+mod limits;
+mod loading;
+mod modes;
+mod requests;
+mod state;
+mod support;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cases = [
+        requests::cases(),
+        bodies::cases(),
+        faults::cases(),
+        limits::cases(),
+        modes::cases(),
+        state::cases(),
+        loading::cases(),
+    ];
+    tinykvm_testkit::harness::run(cases.into_iter().flatten().collect())
+}
