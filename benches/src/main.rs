@@ -16,7 +16,6 @@ mod calls;
 mod compute;
 mod figures;
 mod guest;
-mod hot;
 mod varnish;
 
 use figures::Figures;
@@ -26,7 +25,6 @@ fn main() {
     let wanted = |name: &str| only.is_empty() || only.iter().any(|one| one == name);
     let mut figures = Figures::default();
     figures::print_machine();
-    if only.iter().any(|o| o == "hot") { hot::run(); return; }
     if wanted("calls") {
         calls::run(&mut figures);
     }

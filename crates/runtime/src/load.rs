@@ -242,7 +242,7 @@ fn process(name: &str, settings: &Settings) -> Process {
     Process::new(&ProcessOptions {
         arguments,
         environment: settings.full_environment(name),
-        executable: settings.filename.clone().into_bytes(),
+        executable: absolute(&settings.filename),
         memory: settings.max_memory,
         // So that output comes line by line, before a reset takes what is left in a buffer.
         terminal: true,
@@ -284,4 +284,10 @@ impl Machine for Boot {
     fn private_bytes(&mut self) -> u64 {
         0
     }
+}
+
+/// What `/proc/self/exe` says, which C libraries expect to be absolute.
+fn absolute(filename: &str) -> Vec<u8> {
+    let path = std::path::absolute(filename).unwrap_or_else(|_| filename.into());
+    path.into_os_string().into_encoded_bytes()
 }

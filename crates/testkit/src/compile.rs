@@ -61,7 +61,9 @@ impl Toolchain {
             }
         };
         command.args(FLAGS).arg("-I").arg(paths::guest_include());
-        command.args(["-x", language]).arg(path.unwrap_or(Path::new("-")));
+        command
+            .args(["-x", language])
+            .arg(path.unwrap_or(Path::new("-")));
         command.args(flags).arg("-o").arg(binary);
         command
     }

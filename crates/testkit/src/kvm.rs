@@ -17,6 +17,16 @@ pub fn is_required() -> bool {
     std::env::var_os("REQUIRE_KVM").is_some_and(|value| value == "1")
 }
 
+/// How many times longer a guest may take here than on a real processor: for the limits of tests
+/// that are not about time. 1, or more on the emulated test bed (`TINYKVM_EMULATED=1`).
+#[must_use]
+pub fn time_factor() -> u32 {
+    match std::env::var_os("TINYKVM_EMULATED") {
+        Some(_) => 6,
+        None => 1,
+    }
+}
+
 /// True if KVM can be used; false if tests that need it are to be skipped.
 ///
 /// # Panics

@@ -18,8 +18,13 @@ pub(crate) fn cases() -> Vec<Case> {
 }
 
 /// One fork and little patience, so that nothing can hide.
-const STRICT: &str = r#"{"concurrency": 1, "max_request_time": 0.5, "max_request_memory": 16,
-                         "max_queue_time": 0.5}"#;
+fn strict() -> String {
+    let time = 0.5 * f64::from(tinykvm_testkit::kvm::time_factor());
+    format!(
+        r#"{{"concurrency": 1, "max_request_time": {time}, "max_request_memory": 16,
+             "max_queue_time": 0.5}}"#
+    )
+}
 
 const PATIENT: &str = r#"{"concurrency": 1, "max_request_memory": 16}"#;
 
@@ -35,7 +40,7 @@ fn expect(bench: &Bench, url: &str, verdict: Verdict) {
 }
 
 fn crashes() -> Result<(), String> {
-    let bench = shared("misbehave.c", STRICT);
+    let bench = shared("misbehave.c", &strict());
     for (url, verdict) in [
         ("/assert", Verdict::Fault),
         ("/abort", Verdict::Fault),
@@ -98,7 +103,7 @@ fn crashes() -> Result<(), String> {
 }
 
 fn wrong_calls() -> Result<(), String> {
-    let bench = shared("wrong_calls.c", STRICT);
+    let bench = shared("wrong_calls.c", &strict());
     for url in [
         "/wait-again",
         "/register-late",
@@ -139,7 +144,7 @@ fn wrong_calls() -> Result<(), String> {
 
 fn on_error() -> Result<(), String> {
     let argument = r#"{"main_arguments": ["on_error"], "#;
-    let bench = shared("misbehave.c", &STRICT.replace('{', argument));
+    let bench = shared("misbehave.c", &strict().replacen('{', argument, 1));
     let expect = |bench: &Bench, url: &str, verdict, reason: &str| {
         let reply = bench.get(url);
         assert_eq!(
@@ -165,7 +170,7 @@ fn on_error() -> Result<(), String> {
     ] {
         expect(&bench, url, verdict, reason);
     }
-    let patient = shared("misbehave.c", &PATIENT.replace('{', argument));
+    let patient = shared("misbehave.c", &PATIENT.replacen('{', argument, 1));
     let reason = "memory limit of 16777216 bytes exceeded";
     expect(&patient, "/hog", Verdict::Memory, reason);
     Ok(())
@@ -174,7 +179,7 @@ fn on_error() -> Result<(), String> {
 fn on_error_fails() -> Result<(), String> {
     for mode in ["on_error_loop", "on_error_crash"] {
         let argument = format!(r#"{{"main_arguments": ["{mode}"], "#);
-        let bench = shared("misbehave.c", &STRICT.replace('{', &argument));
+        let bench = shared("misbehave.c", &strict().replacen('{', &argument, 1));
         let reply = bench.get("/ud2");
         reply.failed(Verdict::Fault);
         let errors = &reply.transaction.errors;
@@ -188,7 +193,7 @@ fn on_error_fails() -> Result<(), String> {
 }
 
 fn explained() -> Result<(), String> {
-    let bench = shared("misbehave.c", STRICT);
+    let bench = shared("misbehave.c", &strict());
     let errors = bench.get("/null-write").transaction.errors;
     assert!(
         errors[0].starts_with("tinykvm prog: page fault at rip 0x"),

@@ -291,10 +291,15 @@ impl Fork {
 
     /// Bytes of memory that this fork has for itself.
     pub fn private_bytes(&mut self) -> u64 {
-        self.core.space.memory.tracker.as_mut().map_or(0, |tracker| {
-            tracker.harvest();
-            tracker.pages().len() as u64 * PAGE_SIZE
-        })
+        self.core
+            .space
+            .memory
+            .tracker
+            .as_mut()
+            .map_or(0, |tracker| {
+                tracker.harvest();
+                tracker.pages().len() as u64 * PAGE_SIZE
+            })
     }
 
     /// Tells the guest which of its program's forks this is: the second word of the record that

@@ -46,7 +46,13 @@ fn offset(physical: u64) -> Option<u64> {
 impl GuestMemory {
     /// A memory whose page tables start at `root`.
     pub(super) fn new(main: Mapping, host_page: Mapping, root: u64) -> Self {
-        Self { main, host_page, tracker: None, root, walks: WalkCache::default() }
+        Self {
+            main,
+            host_page,
+            tracker: None,
+            root,
+            walks: WalkCache::default(),
+        }
     }
 
     /// The bytes at a guest-physical range.
@@ -80,7 +86,10 @@ impl GuestMemory {
                 found
             }
         };
-        found.user.then_some(Translation { physical: found.physical + offset, ..found })
+        found.user.then_some(Translation {
+            physical: found.physical + offset,
+            ..found
+        })
     }
 
     /// Page tables have changed.

@@ -65,7 +65,10 @@ const PAGES: u64 = 64;
 /// Runs `syscall` in a guest whose entry is on a user page, and looks where that ends up.
 pub(crate) fn probe(device: &Device) -> Result<Probe, EngineError> {
     let mut frames = Frames::new(FIRST_FRAME / PAGE_SIZE, FIRST_FRAME / PAGE_SIZE + PAGES);
-    let (main, host_page) = (Mapping::anonymous(to_usize(FIRST_FRAME + PAGES * PAGE_SIZE))?, Mapping::anonymous(to_usize(PAGE_SIZE))?);
+    let (main, host_page) = (
+        Mapping::anonymous(to_usize(FIRST_FRAME + PAGES * PAGE_SIZE))?,
+        Mapping::anonymous(to_usize(PAGE_SIZE))?,
+    );
     let mut memory = GuestMemory::new(main, host_page, 0);
     let full = EngineError::Internal("no room for the probe");
     system::write(&mut memory.main, None)?;

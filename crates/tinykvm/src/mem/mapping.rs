@@ -64,7 +64,11 @@ impl Mapping {
     }
 
     fn map(length: usize, protection: i32, flags: i32, fd: i32) -> Result<Self, EngineError> {
-        let align = if length >= LARGE_PAGE { LARGE_PAGE } else { 4096 };
+        let align = if length >= LARGE_PAGE {
+            LARGE_PAGE
+        } else {
+            4096
+        };
         let map = |at: *mut libc::c_void, length, protection, flags, fd| {
             // SAFETY: a new mapping where the kernel chooses, or (MAP_FIXED) inside the range that
             // was reserved just before and that nothing else uses.
@@ -78,8 +82,14 @@ impl Mapping {
         // inside, give back the ends.
         let reserve = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
         let spare = align - 4096;
-        let start =
-            map(std::ptr::null_mut(), length + spare, libc::PROT_NONE, reserve, -1)?.cast::<u8>();
+        let start = map(
+            std::ptr::null_mut(),
+            length + spare,
+            libc::PROT_NONE,
+            reserve,
+            -1,
+        )?
+        .cast::<u8>();
         let head = start.align_offset(align);
         let base = start.wrapping_add(head);
         // SAFETY: both ends lie in the reservation and not in the mapping that stays.
@@ -101,7 +111,9 @@ impl Mapping {
     /// Makes the kernel back a range of this shared mapping of a memfd with large pages, where it
     /// can. It works whatever the administrator's setting for transparent huge pages is.
     pub(crate) fn collapse(&mut self, offset: u64, length: usize) {
-        let Some(range) = self.bytes_mut(offset, length) else { return };
+        let Some(range) = self.bytes_mut(offset, length) else {
+            return;
+        };
         // SAFETY: the range lies in this mapping; contents do not change. Failure is harmless:
         // the pages stay small.
         unsafe { libc::madvise(range.as_mut_ptr().cast(), length, libc::MADV_COLLAPSE) };

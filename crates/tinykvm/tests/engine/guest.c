@@ -61,6 +61,12 @@ void in_port(u64 port) { unsigned r = 5; asm volatile("in %%dx, %%eax" : "+a"(r)
 void jump(u64 to, u64 rcx, u64 rax) { asm volatile("mov %1, %%rcx; mov %2, %%rax; jmp *%0" :: "r"(to), "r"(rcx), "r"(rax) : "rcx", "rax"); }
 // A system call whose return address is not canonical cannot be made with `syscall` itself.
 void set_flags(u64 flags) { asm volatile("push %0; popfq; nop" :: "r"(flags) : "cc"); answer(1, 0, 0); }
+// The same bytes are valid in 64-bit and in 32-bit mode: getpid of the 32-bit table by int 0x80,
+// sysenter and syscall; whatever comes back is the answer.
+asm(".globl legacy_int\nlegacy_int: .byte 0xb8,0x14,0,0,0, 0xcd,0x80, 0x89,0xc7, 0xb8,0x10,0,1,0, 0xe7,0\n"
+	".globl legacy_syscall\nlegacy_syscall: .byte 0xb8,0x14,0,0,0, 0x0f,0x05, 0x89,0xc7, 0xb8,0x10,0,1,0, 0xe7,0\n"
+	".globl legacy_sysenter\nlegacy_sysenter: .byte 0xb8,0x14,0,0,0, 0x0f,0x34, 0x89,0xc7, 0xb8,0x10,0,1,0, 0xe7,0\n");
+void far_jump(u64 selector, u64 to) { asm volatile("push %0; push %1; lretq" :: "r"(selector), "r"(to)); }
 void interrupts_off(void) { asm volatile("cli; sti; cli"); answer(1, 0, 0); }
 
 // State outside memory: planted by one call, looked for by the next.
@@ -82,7 +88,9 @@ void plant_segments(u64 selector) {
 void probe_segments(void) {
 	u64 ds, es, fs, gs;
 	asm volatile("mov %%ds,%0; mov %%es,%1; mov %%fs,%2; mov %%gs,%3" : "=r"(ds), "=r"(es), "=r"(fs), "=r"(gs));
-	answer(ds << 48 | es << 32 | fs << 16 | gs, 0, 0);
+	u64 cs, ss;
+	asm volatile("mov %%cs,%0; mov %%ss,%1" : "=r"(cs), "=r"(ss));
+	answer(ds << 48 | es << 32 | fs << 16 | gs, cs << 16 | ss, 0);
 }
 void plant_fs(u64 base) { asm volatile("wrfsbase %0" :: "r"(base)); answer(1, 0, 0); }
 void plant_gs(u64 base) { asm volatile("wrgsbase %0" :: "r"(base)); answer(1, 0, 0); }

@@ -13,6 +13,7 @@ pub fn cases() -> Vec<Case> {
         case("forged_system_calls_do_no_harm", forged_system_calls),
         case("a_return_to_nowhere_is_a_fault", return_to_nowhere),
         case("software_interrupts_are_faults", interrupts),
+        case("no_other_mode_reaches_the_hosts_kernel", legacy_modes),
         case("odd_flags_do_no_harm", flags),
         case(
             "denying_all_protection_keys_hurts_only_the_guest",
@@ -95,6 +96,29 @@ fn interrupts() {
         "{exit:x?}"
     );
     still_well(&mut fork);
+}
+
+/// Far returns to every selector that a descriptor table may have, and system calls in the ways
+/// of 32-bit code from there. The host's own process id must not come back.
+fn legacy_modes() {
+    let mut fork = fork();
+    let host = u64::from(std::process::id());
+    let budget = std::time::Duration::from_millis(100);
+    for entry in ["legacy_int", "legacy_syscall", "legacy_sysenter"] {
+        for selector in (0x03..0x80).step_by(8) {
+            let arguments = [selector, function(entry)];
+            let exit = call_within(&mut fork, "far_jump", &arguments, budget);
+            if exit == (Exit::Hypercall { number: ANSWER }) {
+                assert_ne!(
+                    fork.registers().rdi & 0xffff_ffff,
+                    host,
+                    "{entry} {selector:#x}"
+                );
+            }
+            fork.rebuild().unwrap();
+            still_well(&mut fork);
+        }
+    }
 }
 
 fn flags() {

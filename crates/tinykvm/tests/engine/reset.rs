@@ -69,7 +69,7 @@ fn vectors() {
 
 fn segments() {
     let mut fork = fork();
-    let clean = ask(&mut fork, "probe_segments", &[])[0];
+    let clean = ask(&mut fork, "probe_segments", &[]);
     // Null, and what a user data segment is called in our table and in Linux' own.
     for selector in [0, 0x23, 0x2b] {
         let exit = call(&mut fork, "plant_segments", &[selector]);
@@ -79,7 +79,21 @@ fn segments() {
         );
         reset(&mut fork);
         assert_eq!(
-            ask(&mut fork, "probe_segments", &[])[0],
+            ask(&mut fork, "probe_segments", &[]),
+            clean,
+            "after {selector:#x}"
+        );
+    }
+    // Other names of a 64-bit code segment.
+    for selector in [0x1b, 0x2b, 0x33] {
+        call(
+            &mut fork,
+            "far_jump",
+            &[selector, function("legacy_syscall")],
+        );
+        reset(&mut fork);
+        assert_eq!(
+            ask(&mut fork, "probe_segments", &[]),
             clean,
             "after {selector:#x}"
         );
