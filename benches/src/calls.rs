@@ -35,10 +35,17 @@ pub(crate) fn run(figures: &mut Figures) {
 fn exiting_fork() -> Fork {
     let path = compile_c(EXITS, &["-nostdlib"]);
     let image = Image::parse(fs::read(path).unwrap()).unwrap();
-    let options = BootOptions { image: image.into(), limits: Limits::default(), vdso: None };
+    let options = BootOptions {
+        image: image.into(),
+        limits: Limits::default(),
+        vdso: None,
+    };
     let mut boot = Booting::new(Engine::get().unwrap(), &options).unwrap();
     boot.start(boot.loaded().entry, boot.loaded().stack_top);
-    assert!(matches!(boot.run(Duration::from_secs(1)).unwrap(), Exit::Hypercall { .. }));
+    assert!(matches!(
+        boot.run(Duration::from_secs(1)).unwrap(),
+        Exit::Hypercall { .. }
+    ));
     let template = std::sync::Arc::new(boot.freeze().unwrap());
     let mut fork = template.fork().unwrap();
     fork.begin(Duration::from_secs(3600));
@@ -49,14 +56,21 @@ fn exiting_fork() -> Fork {
 
 fn exits_and_calls(figures: &mut Figures) {
     let mut exiting = exiting_fork();
-    let path = compile_file(&paths::top().join("guest/examples/hello-c/hello.c"), Toolchain::Gcc);
+    let path = compile_file(
+        &paths::top().join("guest/examples/hello-c/hello.c"),
+        Toolchain::Gcc,
+    );
     let programs = Programs::new();
     let config = format!(r#"{{ "filename": "{}" }}"#, path.display());
     programs.configure("hello", &config).unwrap();
     let hello = programs.get("hello").unwrap();
     let bare = freeze(&pages(), Limits::default());
     let mut bare_fork = bare.template.fork().unwrap();
-    let request = CallRequest { url: b"/", method: b"GET", ..CallRequest::default() };
+    let request = CallRequest {
+        url: b"/",
+        method: b"GET",
+        ..CallRequest::default()
+    };
     let mut transaction = PlainTransaction::backend();
     let mut call = || {
         let response = hello.call(&request, &mut transaction);
@@ -85,8 +99,14 @@ fn exits_and_calls(figures: &mut Figures) {
     figures.add_times("exit_us", &mut exits);
     figures.add_times("warm_call_us", &mut calls);
     figures.add_times("engine_call_us", &mut engine_calls);
-    figures.add("warm_call_over_exit", figures.get("warm_call_us") / figures.get("exit_us"));
-    figures.add("engine_call_over_exit", figures.get("engine_call_us") / figures.get("exit_us"));
+    figures.add(
+        "warm_call_over_exit",
+        figures.get("warm_call_us") / figures.get("exit_us"),
+    );
+    figures.add(
+        "engine_call_over_exit",
+        figures.get("engine_call_us") / figures.get("exit_us"),
+    );
     programs.close();
 }
 
@@ -116,7 +136,10 @@ fn resets(figures: &mut Figures) {
     let pages = many_pages - few_pages;
     assert!(pages > 900, "{few_pages} {many_pages}");
     figures.add("reset_small_us", micros(few));
-    figures.add("reset_us_per_page", micros(many - few) / f64::from(u32::try_from(pages).unwrap()));
+    figures.add(
+        "reset_us_per_page",
+        micros(many - few) / f64::from(u32::try_from(pages).unwrap()),
+    );
 }
 
 /// Resident memory of this process, shared pages in parts, and memory that the system has left, in
@@ -124,10 +147,21 @@ fn resets(figures: &mut Figures) {
 fn memory() -> (f64, f64) {
     let field = |path: &str, name: &str| {
         let text = fs::read_to_string(path).unwrap();
-        let line = text.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
-        line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap()
+        let line = text
+            .lines()
+            .find(|line| line.starts_with(name))
+            .unwrap()
+            .to_owned();
+        line.split_whitespace()
+            .nth(1)
+            .unwrap()
+            .parse::<f64>()
+            .unwrap()
     };
-    (field("/proc/self/smaps_rollup", "Pss:"), field("/proc/meminfo", "MemAvailable:"))
+    (
+        field("/proc/self/smaps_rollup", "Pss:"),
+        field("/proc/meminfo", "MemAvailable:"),
+    )
 }
 
 fn forks(figures: &mut Figures) {

@@ -34,7 +34,11 @@ fn parse(line: &str) -> (f64, String) {
 
 fn in_guest(program: &std::sync::Arc<Program>, work: &str) -> (f64, String) {
     let url = format!("/{work}");
-    let request = CallRequest { url: url.as_bytes(), method: b"GET", ..CallRequest::default() };
+    let request = CallRequest {
+        url: url.as_bytes(),
+        method: b"GET",
+        ..CallRequest::default()
+    };
     let response = program.call(&request, &mut PlainTransaction::backend());
     assert_eq!(response.verdict, Verdict::Ok);
     parse(&String::from_utf8(response.body.into_bytes()).unwrap())
@@ -56,7 +60,10 @@ pub(crate) fn run(figures: &mut Figures) {
     };
     let programs = Programs::new();
     let path = built(&["-mavx2"]);
-    let config = format!(r#"{{ "filename": "{}", "concurrency": 1 }}"#, path.display());
+    let config = format!(
+        r#"{{ "filename": "{}", "concurrency": 1 }}"#,
+        path.display()
+    );
     programs.configure("compute", &config).unwrap();
     let program = programs.get("compute").unwrap();
     for work in ["int", "avx2", "mem"] {

@@ -22,7 +22,10 @@ impl Figures {
         times.sort_unstable();
         let stem = name.strip_suffix("_us").unwrap_or(name);
         self.add(name, micros(times[times.len() / 2]));
-        self.add(&format!("{stem}_p99_us"), micros(times[times.len() * 99 / 100]));
+        self.add(
+            &format!("{stem}_p99_us"),
+            micros(times[times.len() * 99 / 100]),
+        );
     }
 
     /// A figure noted before.
@@ -59,16 +62,30 @@ pub(crate) fn timed<T>(work: impl FnOnce() -> T) -> (Duration, T) {
 /// Tells what all this is measured on.
 pub(crate) fn print_machine() {
     let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpu.lines().find(|line| line.starts_with("model name")).unwrap_or("model name: ?");
+    let model = cpu
+        .lines()
+        .find(|line| line.starts_with("model name"))
+        .unwrap_or("model name: ?");
     println!("cpu         {}", model.split(": ").nth(1).unwrap_or("?"));
-    println!("cores       {}", std::thread::available_parallelism().map_or(0, usize::from));
+    println!(
+        "cores       {}",
+        std::thread::available_parallelism().map_or(0, usize::from)
+    );
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     println!("kernel      {}", kernel.trim());
     println!("kvm         {}", tinykvm::Engine::get().unwrap().flavour());
-    for entry in fs::read_dir("/sys/devices/system/cpu/vulnerabilities").into_iter().flatten().flatten() {
+    for entry in fs::read_dir("/sys/devices/system/cpu/vulnerabilities")
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
         let state = fs::read_to_string(entry.path()).unwrap_or_default();
         if state.starts_with("Mitigation") || state.starts_with("Vulnerable") {
-            println!("mitigation  {}: {}", entry.file_name().display(), state.trim());
+            println!(
+                "mitigation  {}: {}",
+                entry.file_name().display(),
+                state.trim()
+            );
         }
     }
 }

@@ -32,7 +32,11 @@ pub(crate) struct Program {
 /// Boots a program up to its wait call and freezes it.
 pub(crate) fn freeze(path: &Path, limits: Limits) -> Program {
     let image = Arc::new(Image::parse(std::fs::read(path).unwrap()).unwrap());
-    let options = BootOptions { image, limits, vdso: Some(VDSO) };
+    let options = BootOptions {
+        image,
+        limits,
+        vdso: Some(VDSO),
+    };
     let mut boot = Booting::new(Engine::get().unwrap(), &options).unwrap();
     let mut process = Process::new(&ProcessOptions {
         arguments: vec![b"bench".to_vec()],
@@ -45,12 +49,19 @@ pub(crate) fn freeze(path: &Path, limits: Limits) -> Program {
     loop {
         match boot.run(BUDGET).unwrap() {
             Exit::Syscall => drop(process.syscall(&mut boot, &mut Silent)),
-            Exit::Hypercall { number: REGISTER_FUNC } => on_get = boot.registers().rsi,
-            Exit::Hypercall { number: WAIT_FOR_REQUESTS } => break,
+            Exit::Hypercall {
+                number: REGISTER_FUNC,
+            } => on_get = boot.registers().rsi,
+            Exit::Hypercall {
+                number: WAIT_FOR_REQUESTS,
+            } => break,
             other => panic!("{}: {other:?}", path.display()),
         }
     }
-    Program { template: Arc::new(boot.freeze().unwrap()), on_get }
+    Program {
+        template: Arc::new(boot.freeze().unwrap()),
+        on_get,
+    }
 }
 
 /// Calls the program's GET callback; it must answer without a system call.

@@ -21,7 +21,10 @@ mod varnish;
 use figures::Figures;
 
 fn main() {
-    let only: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
+    let only: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|a| !a.starts_with('-'))
+        .collect();
     let wanted = |name: &str| only.is_empty() || only.iter().any(|one| one == name);
     let mut figures = Figures::default();
     figures::print_machine();

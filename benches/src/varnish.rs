@@ -72,7 +72,10 @@ fn start(vcl: &str) -> Varnishd {
     let varnishd = Varnishd { process, directory };
     let start = Instant::now();
     while TcpStream::connect(ADDRESS).is_err() {
-        assert!(start.elapsed() < Duration::from_secs(20), "varnishd does not answer");
+        assert!(
+            start.elapsed() < Duration::from_secs(20),
+            "varnishd does not answer"
+        );
         std::thread::sleep(Duration::from_millis(50));
     }
     varnishd
@@ -86,7 +89,10 @@ fn load(path: &str) -> f64 {
         .expect("wrk is installed");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(!text.contains("Non-2xx"), "{path}: {text}");
-    let line = text.lines().find(|line| line.starts_with("Requests/sec")).expect("wrk's summary");
+    let line = text
+        .lines()
+        .find(|line| line.starts_with("Requests/sec"))
+        .expect("wrk's summary");
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 

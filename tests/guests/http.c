@@ -7,7 +7,12 @@
  *   /cacheable                   sys_set_cacheable with four numbers; "result N"
  *   /extra                       a response with three headers; argument "ttl grace keep"
  *   /fill                        appends until the table is full
- *   /illegal/N                   one of a list of wrong fields; 0 is right
+ *   /status/N                    status N, with a body
+ *   /do                          several calls, "|" between them, each a letter and WHERE, a
+ *                                space, and a field or name: a (append), s (set), f (find).
+ *                                Answers their results, "|" between them
+ *   /illegal/N                   appends one of a list of wrong fields; 0 is right. With the
+ *                                argument "set" it sets it, with "extra" the answer has it
  *   /wrong/WHAT                  calls with wrong addresses and lengths
  *
  * WHERE is 0 (request), 1 (response) or any other number.
@@ -91,7 +96,40 @@ static void fill(void)
 	say(result == TINYKVM_HEADER_TABLE_FULL ? "full" : "endless");
 }
 
-static void illegal(int index)
+/* A result as text: a number, or the field that was found. */
+static size_t one_call(char *out, size_t room, const char *call, size_t len)
+{
+	int where = call[1] - '0';
+	const char *text = call + 3;
+	switch (call[0]) {
+	case 'a':
+		return (size_t)snprintf(out, room, "%ld", sys_http_append(where, text, len - 3));
+	case 's':
+		return (size_t)snprintf(out, room, "%ld", sys_http_set(where, text, len - 3));
+	default:
+		return sys_http_find(where, text, len - 3, out, room);
+	}
+}
+
+static void several(const char *arg)
+{
+	char out[4096];
+	size_t used = 0;
+	for (;;) {
+		size_t len = strcspn(arg, "|");
+		if (len > 3) {
+			used += one_call(out + used, sizeof out - used, arg, len);
+		}
+		if (arg[len] == '\0') {
+			break;
+		}
+		out[used++] = '|';
+		arg += len + 1;
+	}
+	backend_response(200, "text/plain", 10, out, used);
+}
+
+static void illegal(int index, const char *how)
 {
 	static const struct {
 		const char *field;
@@ -113,11 +151,27 @@ static void illegal(int index)
 	        {"X-Value: 1\0 2", 13},
 	        {"X Value: 1", 10},
 	        {"no colon at all", 15},
+	        {"X-Value: a\nb", 12},
+	        {"X-Value: a\rb", 12},
+	        {"X-Value: a\x7f""b", 12},
+	        {"X\r\nY: 1", 7},
 	};
 	if ((size_t)index >= sizeof fields / sizeof *fields) {
 		__builtin_trap();
 	}
-	sys_http_append(TINYKVM_RESPONSE, fields[index].field, fields[index].len);
+	const char *field = fields[index].field;
+	if (strcmp(how, "extra") == 0) {
+		struct ResponseHeader header = {field, fields[index].len};
+		struct BackendResponseExtra extra;
+		memset(&extra, 0, sizeof extra);
+		extra.headers = &header;
+		extra.num_headers = 1;
+		backend_response_extra(200, "text/plain", 10, "OK", 2, &extra);
+	} else if (strcmp(how, "set") == 0) {
+		sys_http_set(TINYKVM_RESPONSE, field, fields[index].len);
+	} else {
+		sys_http_append(TINYKVM_RESPONSE, field, fields[index].len);
+	}
 	say("OK");
 }
 
@@ -160,13 +214,17 @@ static void get(const char *url, const char *arg)
 	} else if (sscanf(url, "/value/%d", &where) == 1) {
 		value(where, arg);
 	} else if (sscanf(url, "/illegal/%d", &where) == 1) {
-		illegal(where);
+		illegal(where, arg);
+	} else if (sscanf(url, "/status/%d", &where) == 1) {
+		backend_response_str((int16_t)where, "text/plain", "the body");
 	} else if (strcmp(url, "/method") == 0) {
 		method();
 	} else if (strcmp(url, "/cacheable") == 0) {
 		cacheable(arg);
 	} else if (strcmp(url, "/extra") == 0) {
 		extra(arg);
+	} else if (strcmp(url, "/do") == 0) {
+		several(arg);
 	} else if (strcmp(url, "/fill") == 0) {
 		fill();
 	} else if (strncmp(url, "/wrong/", 7) == 0) {

@@ -32,6 +32,13 @@ static void ok(void)
 	say(200, "ok");
 }
 
+/* Slow, but within most limits. */
+static void nap(void)
+{
+	usleep(700000);
+	say(200, "slept");
+}
+
 /* ---- Ends of the process ---- */
 
 static void do_assert(void)
@@ -344,6 +351,7 @@ static const struct {
 	void (*run)(void);
 } cases[] = {
         {"/ok", ok},
+        {"/nap", nap},
         {"/assert", do_assert},
         {"/abort", do_abort},
         {"/exit", do_exit},

@@ -107,9 +107,8 @@ static void bad_body_length(void)
 /* A body that begins in memory and ends outside. */
 static void body_beyond(void)
 {
-	char *at = (char *)mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-	                        -1, 0);
-	munmap(at + 4096, 4096);
+	char *at = (char *)mmap((void *)0x200000000000, 4096, PROT_READ | PROT_WRITE,
+	                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 	backend_response(200, "text/plain", 10, at, 4097);
 }
 
@@ -126,6 +125,44 @@ static void bad_type_length(void)
 static void type_with_nul(void)
 {
 	backend_response(200, "text/plain", 11, "body", 4);
+}
+
+static void type_with_newline(void)
+{
+	backend_response(200, "text/plain\r\nX-Injected: 1", 25, "body", 4);
+}
+
+/* The longest that is taken, and one more. */
+static void long_type(size_t len)
+{
+	static char type[5000];
+	memset(type, 'x', sizeof type);
+	backend_response(200, type, len, "body", 4);
+}
+
+static void type_4095(void)
+{
+	long_type(4095);
+}
+
+static void type_4096(void)
+{
+	long_type(4096);
+}
+
+static void status_199(void)
+{
+	say(199, "too little");
+}
+
+static void status_599(void)
+{
+	say(599, "just enough");
+}
+
+static void status_negative(void)
+{
+	say(-200, "below zero");
 }
 
 static void no_type(void)
@@ -196,9 +233,15 @@ static const struct {
         {"/bad-type-pointer", bad_type_pointer},
         {"/bad-type-length", bad_type_length},
         {"/type-with-nul", type_with_nul},
+        {"/type-with-newline", type_with_newline},
+        {"/type-4095", type_4095},
+        {"/type-4096", type_4096},
         {"/no-type", no_type},
         {"/status-100", status_100},
+        {"/status-199", status_199},
+        {"/status-599", status_599},
         {"/status-600", status_600},
+        {"/status-negative", status_negative},
         {"/extra-pointer", extra_pointer},
         {"/extra-null-headers", extra_null_headers},
         {"/extra-many-headers", extra_many_headers},

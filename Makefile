@@ -1,0 +1,52 @@
+# `make help` lists the targets. Everything is cargo underneath; what is here beside it installs
+# packages that are missing and knows the order of things.
+
+DEPENDENCIES := packaging/install-dependencies
+CARGO        ?= cargo
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+
+build: ## the module, the command line tool and the example programs, optimised
+	@$(DEPENDENCIES) build
+	$(CARGO) build --release --locked --package vmod_tinykvm --package tinykvm-cli
+	$(MAKE) --no-print-directory -C guest/examples
+
+demo: ## Varnish with example programs on 127.0.0.1:8080, until Ctrl-C
+	@packaging/demo
+
+test: ## all tests: unit tests, programs in real VMs, Varnish test cases, examples
+	@.ci/test
+
+vtc: ## only the Varnish test cases; make vtc TEST=hello runs those with hello in their name
+	@$(DEPENDENCIES) build test
+	$(CARGO) test --locked --package vmod_tinykvm --test vtc -- $(TEST)
+
+test-svm: ## the tests that boot guests, once more on emulated AMD hardware
+	@$(DEPENDENCIES) build test svm
+	tests/svm/run $(TEST)
+
+bench: ## measures, prints, and writes target/bench.json
+	@$(DEPENDENCIES) build bench
+	$(CARGO) build --release --locked --package vmod_tinykvm
+	$(CARGO) run --release --locked --package tinykvm-benches -- $(BENCH)
+
+lint: ## formatting, clippy, documentation, house rules
+	@.ci/lint
+
+fmt: ## formats all Rust code
+	$(CARGO) fmt --all
+	cd guest/rust && $(CARGO) fmt
+	cd guest/examples/hello-rust && $(CARGO) fmt
+
+doc: ## API documentation and manual page: target/doc, target/vmod_tinykvm.3
+	@$(DEPENDENCIES) build doc
+	@packaging/manual
+
+headers: ## regenerates guest/c/include/tinykvm_abi.h from crates/abi
+	BLESS=1 $(CARGO) test --locked --package tinykvm-abi header
+
+ci: ## everything that a change has to pass
+	@.ci/run
+
+.PHONY: help build demo test vtc test-svm bench lint fmt doc headers ci
