@@ -20,7 +20,7 @@ test: ## all tests: unit tests, programs in real VMs, Varnish test cases, exampl
 
 vtc: ## only the Varnish test cases; make vtc TEST=hello runs those with hello in their name
 	@$(DEPENDENCIES) build test
-	$(CARGO) test --locked --package vmod_tinykvm --test vtc -- $(TEST)
+	$(CARGO) test --profile checked --locked --package vmod_tinykvm --test vtc -- $(TEST)
 
 test-svm: ## the tests that boot guests, once more on emulated AMD hardware
 	@$(DEPENDENCIES) build test svm
@@ -44,7 +44,7 @@ doc: ## API documentation and manual page: target/doc, target/vmod_tinykvm.3
 	@packaging/manual
 
 headers: ## regenerates guest/c/include/tinykvm_abi.h from crates/abi
-	BLESS=1 $(CARGO) test --locked --package tinykvm-abi header
+	BLESS=1 $(CARGO) test --profile checked --locked --package tinykvm-abi header
 
 ci: ## everything that a change has to pass
 	@.ci/run

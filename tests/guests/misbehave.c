@@ -1,4 +1,5 @@
 /* Everything a program can do wrong with memory, time and the processor, by URL. None of it may harm more than the request.
+ * /number/N does so if N is a multiple of five, and else answers with the number.
  *
  * Arguments of the program:
  *   on_error        failed requests are answered with status 555 and the reason
@@ -399,8 +400,29 @@ static const struct {
         {"/out-other", out_other},
 };
 
+/* Every fifth number ends badly, each time in another way. The others are answered, with what a
+ * request before may have left behind, which is nothing. */
+static void numbered(long number)
+{
+	static void (*const ends[])(void) = {ud2, null_write, do_abort, do_exit, no_response, hog,
+	                                     write_text};
+	static long before;
+	char text[64];
+	if (number % 5 == 0) {
+		ends[number / 5 % (long)(sizeof ends / sizeof *ends)]();
+		return;
+	}
+	snprintf(text, sizeof text, "%ld after %ld", number, before);
+	before = number;
+	say(200, text);
+}
+
 static void get(const char *url, const char *arg)
 {
+	if (strncmp(url, "/number/", 8) == 0) {
+		numbered(atol(url + 8));
+		return;
+	}
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		if (strcmp(url, cases[i].url) == 0) {
 			cases[i].run();
