@@ -1,4 +1,5 @@
-/* Everything a program can do wrong with memory, time and the processor, by URL. None of it may harm more than the request.
+/* Everything a program can do wrong with memory, time and the processor, by URL. None of it may harm
+ * more than the request.
  * /number/N does so if N is a multiple of five, and else answers with the number.
  *
  * Arguments of the program:

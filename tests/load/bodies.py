@@ -6,12 +6,14 @@ usage: bodies.py HOST PORT SIZE...
 The server is the guest program `echo`, with the method and the path passed through.
 """
 
+import functools
 import http.client
 import sys
 
 CHUNK = 1 << 16
 
 
+@functools.cache
 def pattern(size):
     """Text in which every 16-byte line is its own offset, as the program makes it."""
     return b"".join(b"%015d\n" % at for at in range(0, size, 16))[:size]
@@ -87,8 +89,10 @@ def download(client, size):
 
 def main():
     host, port = sys.argv[1], int(sys.argv[2])
-    client = Client(host, port)
     for size in map(int, sys.argv[3:]):
+        # Made before there is a connection, which would not wait for ever.
+        pattern(size)
+        client = Client(host, port)
         upload(client, size)
         if size > 0:
             download(client, size)

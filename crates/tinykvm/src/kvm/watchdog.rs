@@ -232,8 +232,7 @@ fn run_promptly() {
     };
     for attributes in [real_time, short_slice] {
         // SAFETY: changes this thread's own scheduling; the argument lives until it returns.
-        let result =
-            unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) };
+        let result = unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) };
         if result == 0 {
             break;
         }
