@@ -85,7 +85,7 @@ impl Vcl {
         }
         let program = self.program(Some(name.as_bytes()))?;
         let backend = Box::new(ProgramBackend::new(program));
-        let director = Director::new(ctx, &format!("tinykvm.{name}"), backend)
+        let director = Director::new(ctx, &format!("tinykvm_{name}"), backend)
             .ok_or_else(|| format!("program \"{name}\": Varnish takes no more backends"))?;
         directors.insert(name.to_owned(), director);
         Ok(())

@@ -75,7 +75,7 @@ pub enum ConfigError {
         allowed: String,
     },
     /// The program is not defined, and this document does not define it either.
-    #[error("unknown program \"{program}\", and no \"filename\" to define it")]
+    #[error("unknown program \"{program}\": a \"filename\" defines it")]
     UnknownProgram {
         /// Its name.
         program: String,
@@ -89,7 +89,7 @@ pub enum ConfigError {
         program: String,
     },
     /// The program is running with its settings already.
-    #[error("program \"{program}\" is started already; configure it before that")]
+    #[error("\"{program}\" is started already; configure it before that")]
     AlreadyStarted {
         /// Its name.
         program: String,

@@ -119,6 +119,8 @@ fn run(file: &Path) -> Result<Completion, Failed> {
     let jail = std::env::var("TEST_JAIL").unwrap_or_else(|_| "-jnone".to_string());
     let mut command = Command::new("varnishtest");
     command
+        // Seconds for a file; a hundred VCLs to compile take a slow machine half of it.
+        .args(["-t", "180"])
         .arg(format!("-Dvmod_tinykvm={}", built.vmod.display()))
         .arg(format!("-Dguests={}", built.guests.display()))
         .arg(format!("-Dtopsrc={}", paths::top().display()))

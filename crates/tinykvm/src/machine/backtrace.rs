@@ -1,6 +1,8 @@
 //! Where a guest was: a symbolised backtrace.
 
+use crate::arch::x86_64::stubs;
 use crate::plan::elf::Image;
+use crate::plan::layout::SYSTEM_USER_STUBS;
 use crate::{Guest, Registers};
 
 /// Frames shown at most.
@@ -15,12 +17,18 @@ const MAX_WORDS: u64 = 1024;
 #[must_use]
 pub fn backtrace(guest: &dyn Guest, image: &Image, registers: &Registers) -> Vec<String> {
     let mut lines = vec![line(0, registers.rip, registers.rip, image)];
+    let returned = SYSTEM_USER_STUBS + stubs::user().returned;
     let mut at = registers.rsp & !7;
     for _ in 0..MAX_WORDS {
         if lines.len() == MAX_FRAMES {
             break;
         }
-        let Ok(word) = guest.read_u64(at) else { break };
+        let Ok(word) = guest.read_u64(at) else {
+            break;
+        };
+        if word == returned {
+            break; // What lies above is left over from `main`.
+        }
         if image.is_code(word) && follows_call(guest, word) {
             // The call, not what follows it: the last call of a function may end it.
             lines.push(line(lines.len(), word, word - 1, image));

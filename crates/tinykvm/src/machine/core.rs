@@ -194,11 +194,16 @@ impl Core {
         }
         loop {
             match self.vcpu.run()? {
-                Stop::Out { port, value } => {
-                    if let Some(exit) = self.interpret(port, value) {
-                        return Ok(exit);
+                Stop::Out { port, value } => match self.interpret(port, value) {
+                    // An answer that cost too much memory is none.
+                    Some(Exit::Hypercall { .. } | Exit::Returned { .. })
+                        if self.is_over_limit() =>
+                    {
+                        return Ok(Exit::MemoryLimit);
                     }
-                }
+                    Some(exit) => return Ok(exit),
+                    None => {}
+                },
                 Stop::In => {}
                 Stop::Interrupted if self.timer.fired() => return Ok(Exit::Deadline),
                 Stop::Interrupted => {}
@@ -219,6 +224,16 @@ impl Core {
                 }
                 Stop::Other(reason) => return Ok(Exit::Shutdown { reason }),
             }
+        }
+    }
+
+    fn is_over_limit(&mut self) -> bool {
+        let memory = &mut self.space.memory;
+        match (&mut memory.tracker, &self.template) {
+            (Some(tracker), Some(template)) => {
+                tracker.is_over_limit(&memory.main, template.memory())
+            }
+            _ => false,
         }
     }
 

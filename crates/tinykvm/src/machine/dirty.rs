@@ -113,7 +113,7 @@ impl Tracker {
     /// Only as many entries are recycled as the guest has pages left, so that it stops again
     /// exactly at the limit. Pages of earlier requests that equal the template do not count; to
     /// notice their next write every entry must be recycled, so in that case the guest may pass
-    /// the limit by what the ring holds before it stops.
+    /// the limit by what the ring holds before it stops; [`Self::is_over_limit`] then tells.
     pub(super) fn make_room(
         &mut self,
         main: &Mapping,
@@ -135,12 +135,25 @@ impl Tracker {
         Ok(!self.exceeded)
     }
 
+    /// True if the guest has more private pages than it may have, which the ring alone cannot
+    /// tell while pages of earlier requests are in the set: those count if they changed again.
+    pub(super) fn is_over_limit(&mut self, main: &Mapping, template: &Mapping) -> bool {
+        self.harvest();
+        if self.pages.len() > self.limit {
+            let changed = self
+                .pages
+                .iter()
+                .filter(|&&page| differs(page, main, template))
+                .count();
+            self.exceeded |= changed > self.limit;
+        }
+        self.exceeded
+    }
+
     fn keep_only_changed(&mut self, main: &Mapping, template: &Mapping) {
-        let page_size = to_usize(PAGE_SIZE);
         let mut kept = std::mem::take(&mut self.pages);
         kept.retain(|&page| {
-            let at = page * PAGE_SIZE;
-            let changed = main.bytes(at, page_size) != template.bytes(at, page_size);
+            let changed = differs(page, main, template);
             if !changed && let Some(word) = self.present.get_mut(to_usize(page / 64)) {
                 *word &= !(1 << (page % 64));
             }
@@ -159,4 +172,10 @@ impl Tracker {
         }
         self.ring.recycle(u32::MAX)
     }
+}
+
+/// True if a page is not as it is in the template.
+fn differs(page: u64, main: &Mapping, template: &Mapping) -> bool {
+    let (at, size) = (page * PAGE_SIZE, to_usize(PAGE_SIZE));
+    main.bytes(at, size) != template.bytes(at, size)
 }

@@ -118,6 +118,7 @@ fn names() {
     assert!(lines[0].contains("leaf_fault+"), "{text}");
     assert!(lines[1].contains("middle_fault+"), "{text}");
     assert!(lines[2].contains("outer_fault+"), "{text}");
+    assert_eq!(lines.len(), 3, "nothing of main's own frames: {text}");
     let shown = exception.to_string();
     assert!(
         shown.contains("page fault at rip 0x") && shown.contains("write to unmapped address 0x10")

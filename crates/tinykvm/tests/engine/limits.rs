@@ -20,6 +20,10 @@ pub fn cases() -> Vec<Case> {
             "a_request_is_not_charged_for_earlier_ones",
             earlier_requests,
         ),
+        case(
+            "private_memory_is_exact_in_a_reused_fork",
+            exact_memory_when_reused,
+        ),
         case("writes_of_the_host_count", host_writes),
         case("a_program_that_does_not_fit_is_refused", too_small),
     ]
@@ -140,6 +144,38 @@ fn earlier_requests() {
             ask(&mut fork, "write_at", &[place + page * PAGE_SIZE]);
         }
         fork.reset().unwrap();
+    }
+}
+
+/// Also where the pages of earlier requests are still in the set, a request that used more than
+/// its limit does not get to answer.
+fn exact_memory_when_reused() {
+    let limits = Limits {
+        request_memory: 1024 * PAGE_SIZE,
+        ..Limits::default()
+    };
+    let mut fork = template_with(limits).fork().unwrap();
+    for _ in 0..20 {
+        ask(&mut fork, "touch", &[200]);
+        fork.reset().unwrap();
+        let length = 1100 * PAGE_SIZE;
+        fork.begin(BUDGET);
+        let place = fork
+            .map(
+                tinykvm::Placement::Anywhere,
+                length,
+                tinykvm::Protection::READ_WRITE,
+            )
+            .unwrap();
+        assert_eq!(
+            call(&mut fork, "touch_at", &[place, 1000]),
+            Exit::Hypercall { number: ANSWER }
+        );
+        assert_eq!(
+            call(&mut fork, "touch_at", &[place, 1025]),
+            Exit::MemoryLimit
+        );
+        fork.rebuild().unwrap();
     }
 }
 
