@@ -21,6 +21,9 @@ const KICKING: u64 = 1;
 /// The vCPU was interrupted.
 const KICKED: u64 = 2;
 const FLAGS: u64 = 3;
+/// The watchdog looks for new deadlines at most this often, in nanoseconds: a shorter limit may be
+/// passed by this much, but cannot make the watchdog spin.
+const FINEST: u64 = 500_000;
 /// Offset from SIGRTMIN of the signal that interrupts a vCPU. glibc keeps the first two.
 const SIGNAL_OFFSET: i32 = 7;
 
@@ -250,7 +253,8 @@ fn watch(shared: &Shared) {
             if let Some(deadline) = timer.check(now) {
                 wake = wake.min(deadline);
             }
-            wake = wake.min(now.saturating_add(timer.shortest.load(Ordering::Relaxed)));
+            let shortest = timer.shortest.load(Ordering::Relaxed).max(FINEST);
+            wake = wake.min(now.saturating_add(shortest));
         }
         let pause = Duration::from_nanos(wake.saturating_sub(monotonic_now()).max(1000));
         timers = if wake == u64::MAX {
