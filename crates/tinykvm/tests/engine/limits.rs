@@ -121,6 +121,13 @@ fn exact_memory() {
     }
 }
 
+/// Maps fresh memory and returns its address.
+fn map_pages(fork: &mut tinykvm::Fork, pages: u64) -> u64 {
+    let place = tinykvm::Placement::Anywhere;
+    let allow = tinykvm::Protection::READ_WRITE;
+    fork.map(place, pages * PAGE_SIZE, allow).unwrap()
+}
+
 fn earlier_requests() {
     let limits = Limits {
         request_memory: 1024 * PAGE_SIZE,
@@ -131,15 +138,7 @@ fn earlier_requests() {
     for _ in 0..5 {
         assert_eq!(ask(&mut fork, "touch", &[700])[0], 700);
         fork.reset().unwrap();
-        let length = 700 * PAGE_SIZE;
-        fork.begin(BUDGET);
-        let place = fork
-            .map(
-                tinykvm::Placement::Anywhere,
-                length,
-                tinykvm::Protection::READ_WRITE,
-            )
-            .unwrap();
+        let place = map_pages(&mut fork, 700);
         for page in 0..700 {
             ask(&mut fork, "write_at", &[place + page * PAGE_SIZE]);
         }
@@ -158,15 +157,7 @@ fn exact_memory_when_reused() {
     for _ in 0..20 {
         ask(&mut fork, "touch", &[200]);
         fork.reset().unwrap();
-        let length = 1100 * PAGE_SIZE;
-        fork.begin(BUDGET);
-        let place = fork
-            .map(
-                tinykvm::Placement::Anywhere,
-                length,
-                tinykvm::Protection::READ_WRITE,
-            )
-            .unwrap();
+        let place = map_pages(&mut fork, 1100);
         assert_eq!(
             call(&mut fork, "touch_at", &[place, 1000]),
             Exit::Hypercall { number: ANSWER }
