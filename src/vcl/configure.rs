@@ -44,8 +44,7 @@ pub(crate) unsafe extern "C" fn vmod_main_arguments(
     program: ffi::VCL_STRING,
     arguments: ffi::VCL_STRANDS,
 ) -> ffi::VCL_BOOL {
-    let main_arguments = |ctx: &mut Ctx<'_>| {
-        only_in_init(ctx)?;
+    let main_arguments = |_: &mut Ctx<'_>| {
         // SAFETY: arguments that VCL gave to this function.
         let (vcl, program, arguments) = unsafe {
             (
