@@ -3,6 +3,8 @@
 
 DEPENDENCIES := packaging/install-dependencies
 CARGO        ?= cargo
+# Where Debian has varnishd, and users don't look.
+export PATH  := $(PATH):/usr/sbin
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
