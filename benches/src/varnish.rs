@@ -22,7 +22,9 @@ impl Drop for Varnishd {
     fn drop(&mut self) {
         // The manager ends its child when it is told to.
         let pid = self.process.id().to_string();
-        let _ = Command::new("kill").args(["-TERM", &pid]).status();
+        let _ = Command::new("sh")
+            .args(["-c", "kill -TERM \"$0\"", &pid])
+            .status();
         let _ = self.process.wait();
         let _ = fs::remove_dir_all(&self.directory);
     }

@@ -231,11 +231,9 @@ fn read(
     address: u64,
     length: usize,
 ) -> Result<Vec<u8>, Abort> {
-    let mut bytes = vec![0; length];
     guest
-        .read(address, &mut bytes)
-        .map_err(|source| Abort::Memory { call, source })?;
-    Ok(bytes)
+        .read_vec(address, length)
+        .map_err(|source| Abort::Memory { call, source })
 }
 
 /// The lower 16 bits, which is all of a length that many calls look at.

@@ -94,11 +94,11 @@ fn deliver(held: Held, verdict: Verdict, answer: Answer, report: &mut Report) ->
     let body = if length > COPIED_MAX {
         Body::in_guest(held, body, length)
     } else {
-        let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
         // The decoder has checked the range.
-        if !bytes.is_empty() && !held.read(body, &mut bytes) {
-            bytes.clear();
-        }
+        let bytes = match usize::try_from(length) {
+            Ok(length @ 1..) => held.read_vec(body, length).unwrap_or_default(),
+            _ => Vec::new(),
+        };
         report.pages = Some(held.release());
         Body::copied(bytes)
     };

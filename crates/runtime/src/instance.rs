@@ -213,12 +213,19 @@ impl Held {
         self.lease.as_mut()?.item.as_deref_mut()
     }
 
-    /// Reads guest memory.
+    fn fork(&self) -> Option<&Fork> {
+        Some(&self.lease.as_ref()?.item.as_deref()?.fork)
+    }
+
+    /// Reads guest memory into a buffer.
     pub(crate) fn read(&self, address: u64, out: &mut [u8]) -> bool {
-        self.lease
-            .as_ref()
-            .and_then(|lease| lease.item.as_deref())
-            .is_some_and(|worker| worker.fork.read(address, out).is_ok())
+        self.fork()
+            .is_some_and(|fork| fork.read(address, out).is_ok())
+    }
+
+    /// Reads guest memory.
+    pub(crate) fn read_vec(&self, address: u64, length: usize) -> Option<Vec<u8>> {
+        self.fork()?.read_vec(address, length).ok()
     }
 
     /// Gives the fork back now. Returns how many pages a reset copied.

@@ -150,8 +150,8 @@ impl Program {
         transaction: &mut dyn Transaction,
     ) -> Response {
         let started = Instant::now();
-        if let Some(instance) = self.ready.load_full() {
-            return call(&instance, request, transaction, started);
+        if let Some(instance) = &*self.ready.load() {
+            return call(instance, request, transaction, started);
         }
         match self.wait_ready() {
             Ok(instance) => call(&instance, request, transaction, started),

@@ -141,6 +141,16 @@ pub trait Guest {
     /// unspecified.
     fn read(&self, address: u64, out: &mut [u8]) -> Result<(), BadAddress>;
 
+    /// Copies `length` bytes of guest memory at `address` into a new vector.
+    ///
+    /// # Errors
+    /// As [`Guest::read`].
+    fn read_vec(&self, address: u64, length: usize) -> Result<Vec<u8>, BadAddress> {
+        let mut bytes = vec![0; length];
+        self.read(address, &mut bytes)?;
+        Ok(bytes)
+    }
+
     /// Copies `data` into guest memory at `address`.
     ///
     /// # Errors

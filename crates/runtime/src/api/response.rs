@@ -114,9 +114,8 @@ fn content_type(guest: &dyn Guest, address: u64, length: usize) -> Result<Vec<u8
     if length == 0 {
         return Ok(Vec::new());
     }
-    let mut text = vec![0; length];
-    guest
-        .read(address, &mut text)
+    let mut text = guest
+        .read_vec(address, length)
         .map_err(|source| BadAnswer::Memory {
             what: "content type",
             source,
@@ -177,9 +176,8 @@ fn apply_extra(
         if length == 0 {
             continue;
         }
-        let mut field = vec![0; length];
-        guest
-            .read(header.field, &mut field)
+        let field = guest
+            .read_vec(header.field, length)
             .map_err(|source| bad("extra headers", source))?;
         fields::set(transaction, side, &field)?;
     }

@@ -34,8 +34,11 @@ thread_local! {
 /// This thread's kernel id, read once per thread.
 fn thread_id() -> i32 {
     if THREAD.get() == 0 {
+        // By number: `libc::gettid` is a weak symbol, which a static binary built with
+        // link-time optimisation resolves to null.
         // SAFETY: gettid has no arguments and cannot fail.
-        THREAD.set(unsafe { libc::gettid() });
+        let id = unsafe { libc::syscall(libc::SYS_gettid) };
+        THREAD.set(i32::try_from(id).unwrap_or(0));
     }
     THREAD.get()
 }

@@ -42,6 +42,9 @@ macro_rules! guest_by_core {
             fn read(&self, address: u64, out: &mut [u8]) -> Result<(), BadAddress> {
                 self.core.space.memory.read(address, out)
             }
+            fn read_vec(&self, address: u64, length: usize) -> Result<Vec<u8>, BadAddress> {
+                self.core.space.memory.read_vec(address, length)
+            }
             fn write(&mut self, address: u64, data: &[u8]) -> Result<(), BadAddress> {
                 self.core.space.memory.write(address, data)
             }

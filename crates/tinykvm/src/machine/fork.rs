@@ -60,7 +60,7 @@ pub struct Fork {
 
 impl Fork {
     pub(super) fn new(core: Core, template: Arc<Template>) -> Self {
-        let settled = comparable(core.vcpu.special());
+        let settled = *core.vcpu.special();
         Self {
             core,
             template,
@@ -117,7 +117,7 @@ impl Fork {
     /// stopped, changed them. Costs nothing if not.
     fn restore_special(&mut self) {
         self.core.abandon();
-        if comparable(self.core.vcpu.special()) != self.settled {
+        if differ(self.core.vcpu.special(), &self.settled) {
             *self.core.vcpu.special_mut() = self.template.special;
         }
     }
@@ -356,9 +356,16 @@ impl<'a> Iterator for Pieces<'a> {
     }
 }
 
-/// Special registers without what a guest cannot see and may differ: the last fault's address.
-fn comparable(special: &kvm_sregs) -> kvm_sregs {
-    kvm_sregs { cr2: 0, ..*special }
+/// True if special registers differ in more than what a guest cannot see: the last fault's
+/// address. Asked at every call, so nothing is copied.
+fn differ(one: &kvm_sregs, other: &kvm_sregs) -> bool {
+    let segments = |of: &kvm_sregs| [of.cs, of.ds, of.es, of.fs, of.gs, of.ss, of.tr, of.ldt];
+    let tables = |of: &kvm_sregs| [of.gdt, of.idt];
+    let words = |of: &kvm_sregs| [of.cr0, of.cr3, of.cr4, of.cr8, of.efer, of.apic_base];
+    words(one) != words(other)
+        || segments(one) != segments(other)
+        || tables(one) != tables(other)
+        || one.interrupt_bitmap != other.interrupt_bitmap
 }
 
 fn copy_back(main: &mut Mapping, view: &Mapping, pages: &[u64]) -> Result<(), EngineError> {

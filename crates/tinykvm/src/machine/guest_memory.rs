@@ -142,6 +142,17 @@ impl GuestMemory {
         })
     }
 
+    /// Copies a user-readable range into a new vector.
+    pub(super) fn read_vec(&self, address: u64, length: usize) -> Result<Vec<u8>, BadAddress> {
+        let mut bytes = Vec::new();
+        self.for_each_piece(address, length as u64, |piece| {
+            // All of it at once, but only when something of it is there.
+            bytes.reserve_exact(length - bytes.len());
+            bytes.extend_from_slice(piece);
+        })?;
+        Ok(bytes)
+    }
+
     /// Copies `data` into a user-writable range.
     pub(super) fn write(&mut self, address: u64, data: &[u8]) -> Result<(), BadAddress> {
         let bad = BadAddress {
