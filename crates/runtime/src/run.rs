@@ -184,6 +184,7 @@ pub(crate) fn run(
             Exit::Returned { value } => return Ok(Stop::Returned(value)),
             Exit::Exception(exception) => return Err(Failure::Exception(Box::new(exception))),
             Exit::Deadline => return Err(Failure::Deadline { limit: limits.time }),
+            Exit::TimeSlice => continue,
             Exit::MemoryLimit => {
                 return Err(Failure::Memory {
                     limit: limits.memory,

@@ -5,9 +5,12 @@
 //! byte buffer, without KVM. The engine's [`Booting`](crate::Booting) and
 //! [`Fork`](crate::Fork) implement it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
+
+use crate::EngineError;
 
 /// General-purpose registers as user-mode code sees them. After a system call `rip` is the
 /// instruction behind `syscall` and `rflags` the caller's flags, whatever the trap path was.
@@ -120,6 +123,36 @@ pub enum Segment {
     Gs,
 }
 
+/// Vector state of one guest thread: an XSAVE area in the standard format (Intel SDM volume 1,
+/// 13.4), of the components that the guest may use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VectorState(Arc<[u8]>);
+
+impl VectorState {
+    /// Takes an XSAVE area. What is no proper one faults when the guest loads it.
+    #[must_use]
+    pub fn new(bytes: &[u8]) -> Self {
+        Self(bytes.into())
+    }
+
+    /// The area.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// A mapped part of the address space.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MappedRange {
+    /// First address.
+    pub start: u64,
+    /// First address behind it.
+    pub end: u64,
+    /// What may be done with it.
+    pub allow: Protection,
+}
+
 /// A stopped guest: everything a system-call or guest-API handler may look at and change.
 pub trait Guest {
     /// The registers at the stop.
@@ -127,6 +160,30 @@ pub trait Guest {
 
     /// The registers, to change before the guest goes on.
     fn registers_mut(&mut self) -> &mut Registers;
+
+    /// Replaces all general registers. Unlike after [`Self::registers_mut`] the guest goes on with
+    /// exactly these, as after an interrupt: RCX and R11 too, which a return from a system call
+    /// overwrites.
+    fn set_context(&mut self, registers: &Registers);
+
+    /// The vector state at the stop.
+    ///
+    /// # Errors
+    /// [`EngineError`] if KVM fails.
+    fn vector_state(&mut self) -> Result<VectorState, EngineError>;
+
+    /// The vector state to go on with.
+    ///
+    /// # Errors
+    /// [`EngineError`] if KVM fails.
+    fn set_vector_state(&mut self, state: &VectorState) -> Result<(), EngineError>;
+
+    /// From the next run on, [`Exit::TimeSlice`](crate::Exit::TimeSlice) ends a run in user code
+    /// after `slice` at the latest (it is rounded up to what the timer can do); `None`: never.
+    fn set_time_slice(&mut self, slice: Option<Duration>);
+
+    /// Wall time until the current call's budget ends.
+    fn time_left(&self) -> Duration;
 
     /// The base address of `%fs` or `%gs`.
     fn segment_base(&self, segment: Segment) -> u64;
@@ -188,6 +245,10 @@ pub trait Guest {
     /// # Errors
     /// [`MapError::NoMemory`] if part of it is not mapped, [`MapError::Invalid`].
     fn discard(&mut self, address: u64, length: u64) -> Result<(), MapError>;
+
+    /// The mapped range that contains `address`, or else the next one above it: one with the same
+    /// rights throughout. Heap and stack are included.
+    fn mapped(&self, address: u64) -> Option<MappedRange>;
 
     /// Moves the end of the heap to `wanted` and returns where it is then; with a value that is
     /// not possible (0, say) it stays where it is.

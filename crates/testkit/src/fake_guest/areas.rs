@@ -26,6 +26,11 @@ impl Areas {
         (address < area.end).then_some(*area)
     }
 
+    /// The area that contains `address`, or else the next one above it.
+    pub(super) fn find_from(&self, address: u64) -> Option<(u64, Area)> {
+        self.overlapping(address, u64::MAX).next()
+    }
+
     /// True if all of `start..end` is mapped with protections that `allowed` accepts.
     pub(super) fn covers(
         &self,

@@ -9,7 +9,10 @@ mod areas;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tinykvm::{BadAddress, Guest, MapError, PAGE_SIZE, Placement, Protection, Registers, Segment};
+use tinykvm::{
+    BadAddress, EngineError, Guest, MapError, MappedRange, PAGE_SIZE, Placement, Protection,
+    Registers, Segment, VectorState,
+};
 
 use areas::Areas;
 
@@ -39,6 +42,11 @@ pub struct FakeGuest {
     allow_write_execute: bool,
     realtime: Duration,
     monotonic: Duration,
+    vectors: VectorState,
+    /// What [`Guest::set_time_slice`] was given last.
+    pub slice: Option<Duration>,
+    /// What [`Guest::time_left`] says.
+    pub left: Duration,
 }
 
 impl Default for FakeGuest {
@@ -70,6 +78,9 @@ impl FakeGuest {
             allow_write_execute: false,
             realtime: Duration::from_secs(1_700_000_000),
             monotonic: Duration::from_secs(1000),
+            vectors: VectorState::new(&[0; 576]),
+            slice: None,
+            left: Duration::MAX,
         }
     }
 
@@ -280,6 +291,27 @@ impl Guest for FakeGuest {
         &mut self.registers
     }
 
+    fn set_context(&mut self, registers: &Registers) {
+        self.registers = *registers;
+    }
+
+    fn vector_state(&mut self) -> Result<VectorState, EngineError> {
+        Ok(self.vectors.clone())
+    }
+
+    fn set_vector_state(&mut self, state: &VectorState) -> Result<(), EngineError> {
+        self.vectors = state.clone();
+        Ok(())
+    }
+
+    fn set_time_slice(&mut self, slice: Option<Duration>) {
+        self.slice = slice;
+    }
+
+    fn time_left(&self) -> Duration {
+        self.left
+    }
+
     fn segment_base(&self, segment: Segment) -> u64 {
         match segment {
             Segment::Fs => self.fs_base,
@@ -392,6 +424,15 @@ impl Guest for FakeGuest {
         }
         self.forget(address, end);
         Ok(())
+    }
+
+    fn mapped(&self, address: u64) -> Option<MappedRange> {
+        let (start, area) = self.areas.find_from(address)?;
+        Some(MappedRange {
+            start,
+            end: area.end,
+            allow: area.allow,
+        })
     }
 
     fn set_heap_end(&mut self, wanted: u64) -> u64 {

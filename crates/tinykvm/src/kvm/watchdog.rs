@@ -109,6 +109,14 @@ impl Timer {
         }
     }
 
+    /// Time from `now` (monotonic nanoseconds) to the deadline; the longest there is without one.
+    pub(crate) fn left(&self, now: u64) -> Duration {
+        match self.state.load(Ordering::Acquire) & !FLAGS {
+            0 => Duration::MAX,
+            deadline => Duration::from_nanos(deadline.saturating_sub(now)),
+        }
+    }
+
     /// True if the deadline has passed and the vCPU was interrupted for it.
     pub(crate) fn fired(&self) -> bool {
         self.state.load(Ordering::Acquire) & FLAGS != 0

@@ -11,7 +11,7 @@ use super::guest_memory::{GuestMemory, Loads};
 use crate::plan::layout::{ARENA, ARENA_END, MAIN_PHYSICAL, USER_END, USER_START};
 use crate::plan::page_table::{self, Access, TableMemory};
 use crate::units::{page_down, page_up, to_usize};
-use crate::{EngineError, MapError, PAGE_SIZE, Placement, Protection};
+use crate::{EngineError, MapError, MappedRange, PAGE_SIZE, Placement, Protection};
 
 /// Page tables in guest memory, with frames to grow them.
 #[derive(Debug)]
@@ -308,6 +308,31 @@ impl AddressSpace {
             }
         }
         Ok(())
+    }
+
+    /// See [`Guest::mapped`](crate::Guest::mapped).
+    pub(super) fn mapped(&self, address: u64) -> Option<MappedRange> {
+        let heap = self.book.heap;
+        let heap = MappedRange {
+            start: heap.start,
+            end: page_up(heap.end),
+            allow: Protection::READ_WRITE,
+        };
+        let areas = &self.book.areas;
+        let below = areas.range(..=address).next_back();
+        let area = below
+            .filter(|(_, area)| area.end > address)
+            .or_else(|| areas.range(address..).next())
+            .map(|(start, area)| MappedRange {
+                start: *start,
+                end: area.end,
+                allow: area.allow,
+            });
+        let heap = Some(heap).filter(|heap| heap.start < heap.end && heap.end > address);
+        [area, heap]
+            .into_iter()
+            .flatten()
+            .min_by_key(|range| range.start)
     }
 
     /// Moves the end of the heap; see [`Guest::set_heap_end`](crate::Guest::set_heap_end).

@@ -5,7 +5,11 @@ use std::time::Duration;
 use super::booting::Booting;
 use super::core::Core;
 use super::fork::Fork;
-use crate::{BadAddress, Guest, MapError, Placement, Protection, Registers, Segment};
+use crate::kvm::time::monotonic_now;
+use crate::{
+    BadAddress, EngineError, Guest, MapError, MappedRange, Placement, Protection, Registers,
+    Segment, VectorState,
+};
 
 impl Core {
     fn segment_base(&self, segment: Segment) -> u64 {
@@ -13,6 +17,28 @@ impl Core {
             Segment::Fs => self.vcpu.special().fs.base,
             Segment::Gs => self.vcpu.special().gs.base,
         }
+    }
+
+    fn set_context(&mut self, registers: &Registers) {
+        *self.vcpu.registers_mut() = *registers;
+    }
+
+    fn vector_state(&mut self) -> Result<VectorState, EngineError> {
+        Err(EngineError::Missing {
+            name: "vector state of threads",
+        })
+    }
+
+    fn set_vector_state(&mut self, _: &VectorState) -> Result<(), EngineError> {
+        Err(EngineError::Missing {
+            name: "vector state of threads",
+        })
+    }
+
+    fn set_time_slice(&mut self, _: Option<Duration>) {}
+
+    fn time_left(&self) -> Duration {
+        self.timer.left(monotonic_now())
     }
 
     fn set_segment_base(&mut self, segment: Segment, base: u64) {
@@ -32,6 +58,21 @@ macro_rules! guest_by_core {
             }
             fn registers_mut(&mut self) -> &mut Registers {
                 self.core.vcpu.registers_mut()
+            }
+            fn set_context(&mut self, registers: &Registers) {
+                self.core.set_context(registers);
+            }
+            fn vector_state(&mut self) -> Result<VectorState, EngineError> {
+                self.core.vector_state()
+            }
+            fn set_vector_state(&mut self, state: &VectorState) -> Result<(), EngineError> {
+                self.core.set_vector_state(state)
+            }
+            fn set_time_slice(&mut self, slice: Option<Duration>) {
+                self.core.set_time_slice(slice);
+            }
+            fn time_left(&self) -> Duration {
+                self.core.time_left()
             }
             fn segment_base(&self, segment: Segment) -> u64 {
                 self.core.segment_base(segment)
@@ -75,6 +116,9 @@ macro_rules! guest_by_core {
             }
             fn discard(&mut self, address: u64, length: u64) -> Result<(), MapError> {
                 self.core.space.discard(address, length)
+            }
+            fn mapped(&self, address: u64) -> Option<MappedRange> {
+                self.core.space.mapped(address)
             }
             fn set_heap_end(&mut self, wanted: u64) -> u64 {
                 self.core.space.set_heap_end(wanted)

@@ -24,6 +24,8 @@ pub enum Exit {
     Exception(Exception),
     /// The time limit.
     Deadline,
+    /// The time slice that [`Guest::set_time_slice`](crate::Guest::set_time_slice) asked for.
+    TimeSlice,
     /// The limit on private memory.
     MemoryLimit,
     /// A triple fault, or a state that KVM cannot go on from.
