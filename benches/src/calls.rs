@@ -37,11 +37,12 @@ fn exiting_fork() -> Fork {
     let image = Image::parse(fs::read(path).unwrap()).unwrap();
     let options = BootOptions {
         image: image.into(),
+        interpreter: None,
         limits: Limits::default(),
         vdso: None,
     };
     let mut boot = Booting::new(Engine::get().unwrap(), &options).unwrap();
-    boot.start(boot.loaded().entry, boot.loaded().stack_top);
+    boot.start(boot.loaded().start, boot.loaded().stack_top);
     assert!(matches!(
         boot.run(Duration::from_secs(1)).unwrap(),
         Exit::Hypercall { .. }

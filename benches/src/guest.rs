@@ -34,6 +34,7 @@ pub(crate) fn freeze(path: &Path, limits: Limits) -> Program {
     let image = Arc::new(Image::parse(std::fs::read(path).unwrap()).unwrap());
     let options = BootOptions {
         image,
+        interpreter: None,
         limits,
         vdso: Some(VDSO),
     };
@@ -44,7 +45,7 @@ pub(crate) fn freeze(path: &Path, limits: Limits) -> Program {
     });
     let loaded = *boot.loaded();
     let rsp = process.build_stack(&mut boot, &loaded).unwrap();
-    boot.start(loaded.entry, rsp);
+    boot.start(loaded.start, rsp);
     let mut on_get = 0;
     loop {
         match boot.run(BUDGET).unwrap() {

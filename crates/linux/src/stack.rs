@@ -196,7 +196,7 @@ pub(crate) fn lay_out(
     Ok(InitialStack { address, bytes })
 }
 
-/// The auxiliary vector of a static program: nothing is at a base, because nobody interprets it.
+/// The auxiliary vector.
 fn auxiliary_vector(loaded: &Loaded, platform: u64, executable: u64) -> Vec<(u64, u64)> {
     let user = u64::from(USER_ID);
     let mut vector = Vec::new();
@@ -211,7 +211,7 @@ fn auxiliary_vector(loaded: &Loaded, platform: u64, executable: u64) -> Vec<(u64
         (AT_PHDR, loaded.phdr),
         (AT_PHENT, loaded.phent),
         (AT_PHNUM, loaded.phnum),
-        (AT_BASE, 0),
+        (AT_BASE, loaded.interpreter),
         (AT_FLAGS, 0),
         (AT_ENTRY, loaded.entry),
         (AT_UID, user),

@@ -1,7 +1,7 @@
 //! From a file to a program that waits for requests.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -53,6 +53,14 @@ pub(crate) enum LoadError {
         path: String,
         /// Why.
         source: ElfError,
+    },
+    /// It is dynamically linked, and its dynamic loader may not be read.
+    #[error("{path} needs the interpreter {interpreter}: allow reading it")]
+    Interpreter {
+        /// Its path.
+        path: String,
+        /// The dynamic loader's path.
+        interpreter: String,
     },
     /// KVM can't be used.
     #[error("KVM is not usable: {0} (\"tinykvm doctor\" says more)")]
@@ -122,11 +130,14 @@ pub(crate) fn load(
     journal: &Arc<dyn Journal>,
 ) -> Result<Arc<Instance>, LoadError> {
     let path = settings.filename.clone();
-    let bytes = read_program(&path)?;
-    let image = Image::parse(bytes).map_err(|source| LoadError::Elf {
+    let image = Image::open(open_program(&path)?).map_err(|source| LoadError::Elf {
         path: path.clone(),
         source,
     })?;
+    let interpreter = match image.interpreter() {
+        Some(wanted) => Some(open_interpreter(&path, wanted)?),
+        None => None,
+    };
     let engine = Engine::get().map_err(LoadError::NoKvm)?;
     let broken = |source| LoadError::Engine {
         path: path.clone(),
@@ -139,6 +150,7 @@ pub(crate) fn load(
     };
     let options = BootOptions {
         image: Arc::new(image),
+        interpreter,
         limits,
         vdso: Some(VDSO).filter(|vdso| !vdso.is_empty()),
     };
@@ -147,7 +159,7 @@ pub(crate) fn load(
     Instance::new(name, settings, booted, Arc::clone(journal)).map_err(broken)
 }
 
-fn read_program(path: &str) -> Result<Vec<u8>, LoadError> {
+fn open_program(path: &str) -> Result<File, LoadError> {
     let failed = |source| LoadError::File {
         path: path.to_owned(),
         source,
@@ -159,18 +171,21 @@ fn read_program(path: &str) -> Result<Vec<u8>, LoadError> {
             path: path.to_owned(),
         });
     }
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(failed)?;
-    file.take(FILE_MAX + 1)
-        .read_to_end(&mut bytes)
-        .map_err(failed)?;
-    if bytes.len() as u64 > FILE_MAX {
+    if about.len() > FILE_MAX {
         return Err(LoadError::TooLarge {
             path: path.to_owned(),
             size: about.len(),
         });
     }
-    Ok(bytes)
+    File::open(path).map_err(failed)
+}
+
+/// The dynamic loader that a program asks for, if the program may read it.
+fn open_interpreter(path: &str, wanted: &[u8]) -> Result<Arc<Image>, LoadError> {
+    Err(LoadError::Interpreter {
+        path: path.to_owned(),
+        interpreter: String::from_utf8_lossy(wanted).into_owned(),
+    })
 }
 
 fn boot(
@@ -188,7 +203,7 @@ fn boot(
             path: path.clone(),
             source,
         })?;
-    booting.start(loaded.entry, stack);
+    booting.start(loaded.start, stack);
     let mut registration = Registration {
         ephemeral: settings.ephemeral,
         may_choose: settings.control_ephemeral,

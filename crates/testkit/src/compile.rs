@@ -21,6 +21,8 @@ pub enum Toolchain {
     Gxx,
     /// gcc and musl.
     MuslGcc,
+    /// gcc and glibc, linked dynamically.
+    DynamicGcc,
     /// rustc and glibc, linked statically. From files only.
     Rustc,
 }
@@ -30,7 +32,7 @@ impl Toolchain {
     #[must_use]
     pub fn command(self) -> &'static str {
         match self {
-            Self::Gcc => "gcc",
+            Self::Gcc | Self::DynamicGcc => "gcc",
             Self::Gxx => "g++",
             Self::MuslGcc => "musl-gcc",
             Self::Rustc => "rustc",
@@ -52,7 +54,7 @@ impl Toolchain {
     fn compilation(self, path: Option<&Path>, flags: &[&str], binary: &Path) -> Command {
         let mut command = Command::new(self.command());
         let language = match self {
-            Self::Gcc | Self::MuslGcc => "c",
+            Self::Gcc | Self::MuslGcc | Self::DynamicGcc => "c",
             Self::Gxx => "c++",
             Self::Rustc => {
                 command.args(["--edition=2024", "-O", "-Ctarget-feature=+crt-static"]);
@@ -60,7 +62,9 @@ impl Toolchain {
                 return command;
             }
         };
-        command.args(FLAGS).arg("-I").arg(paths::guest_include());
+        let dynamic = self == Self::DynamicGcc;
+        command.args(FLAGS.iter().filter(|flag| !dynamic || **flag != "-static"));
+        command.arg("-I").arg(paths::guest_include());
         command
             .args(["-x", language])
             .arg(path.unwrap_or(Path::new("-")));

@@ -23,6 +23,6 @@ pub mod kvm;
 pub mod paths;
 pub mod vtc;
 
-pub use compile::{Toolchain, compile_c, compile_file};
+pub use compile::{Toolchain, compile_c, compile_file, compile_file_with};
 pub use fake_guest::FakeGuest;
 pub use kvm::require_kvm;

@@ -53,6 +53,11 @@ pub enum EngineError {
         /// The limit in bytes.
         limit: u64,
     },
+    /// The program's image lies where its interpreter's must go, or the stack.
+    #[error(
+        "the program's addresses are not free: its image overlaps its interpreter's or the stack"
+    )]
+    ImagesOverlap,
     /// A guest range that the engine itself set up is not there: a bug, reported instead of a
     /// panic.
     #[error("internal guest mapping is broken: {0}")]

@@ -10,11 +10,13 @@ use crate::wire::u64_at;
 const TOP: u64 = 0x7000_0000;
 
 const LOADED: Loaded = Loaded {
+    start: 0x7000_1000,
     entry: 0x40_1000,
     phdr: 0x40_0040,
     phent: 56,
     phnum: 9,
     base: 0,
+    interpreter: 0x7000_0000,
     stack_top: TOP,
     stack_size: 4 << 20,
     host_page: 0x5000_0000,
@@ -103,7 +105,7 @@ fn a_program_finds_everything() {
         (AT_PHENT, 56),
         (AT_PHNUM, 9),
         (AT_PAGESZ, 4096),
-        (AT_BASE, 0),
+        (AT_BASE, 0x7000_0000),
         (AT_FLAGS, 0),
         (AT_ENTRY, 0x40_1000),
         (AT_UID, 1000),

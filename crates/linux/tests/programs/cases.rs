@@ -6,7 +6,7 @@ use tinykvm_linux::Flow;
 use tinykvm_testkit::Toolchain;
 use tinykvm_testkit::harness::Case;
 
-use crate::support::{Outcome, run_c, run_rust};
+use crate::support::{Outcome, run_c, run_rust, run_with};
 
 /// Numbers of calls that are counted (asm/unistd_64.h).
 const CLOCK_GETTIME: u64 = 228;
@@ -33,6 +33,7 @@ pub(crate) fn all() -> Vec<Case> {
         add("abort_is_a_signal", abort_is_a_signal);
         add("waiting_ends", waiting_ends);
     }
+    cases.push(Case::kvm("dynamic::loader_and_program", dynamic));
     cases.push(Case::kvm("cpp::exceptions_and_library", cpp));
     cases.push(Case::kvm("rust::standard_library", rust));
     cases
@@ -122,6 +123,17 @@ fn waiting_ends(toolchain: Toolchain) -> Result<(), String> {
     expect(&found, Flow::Deadline, "slept\n")?;
     if found.1.slept < Duration::from_secs(3600) {
         return Err(format!("{:?}", found.1.slept));
+    }
+    Ok(())
+}
+
+/// The host's dynamic loader and a program that needs no library: relocated at a base of its own
+/// (`-pie`), and linked to one address.
+fn dynamic() -> Result<(), String> {
+    for kind in ["-pie", "-no-pie"] {
+        let flags = ["-nostdlib", "-fno-stack-protector", "-fPIC", kind];
+        let found = run_with("dynamic.c", Toolchain::DynamicGcc, &flags)?;
+        expect(&found, Flow::Exit { status: 3 }, "relocated\n")?;
     }
     Ok(())
 }

@@ -1,14 +1,16 @@
 //! Runs a program to its end and remembers what it did.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tinykvm::{BootOptions, Booting, Engine, Exit, Guest, Image, Limits};
 use tinykvm_linux::{Flow, Host, Process, ProcessOptions, Stream, VDSO};
-use tinykvm_testkit::{Toolchain, compile_file};
+use tinykvm_testkit::{Toolchain, compile_file, compile_file_with};
 
 /// More than any of these programs needs.
 const BUDGET: Duration = Duration::from_secs(20);
@@ -59,9 +61,17 @@ impl Host for Recorder {
 /// Boots a program and runs it until it ends.
 pub(crate) fn run(program: &Path, options: &ProcessOptions) -> Result<(Flow, Outcome), String> {
     let text = |error: &dyn std::error::Error| error.to_string();
-    let bytes = fs::read(program).map_err(|error| text(&error))?;
-    let image = Image::parse(bytes).map_err(|error| text(&error))?;
+    let open = |path: &Path| File::open(path).map_err(|error| text(&error));
+    let image = Image::open(open(program)?).map_err(|error| text(&error))?;
+    let interpreter = match image.interpreter() {
+        Some(path) => {
+            let file = open(Path::new(OsStr::from_bytes(path)))?;
+            Some(Image::open_interpreter(file).map_err(|error| text(&error))?)
+        }
+        None => None,
+    };
     let boot = BootOptions {
+        interpreter: interpreter.map(Arc::new),
         image: Arc::new(image),
         limits: Limits::default(),
         vdso: Some(VDSO),
@@ -73,7 +83,7 @@ pub(crate) fn run(program: &Path, options: &ProcessOptions) -> Result<(Flow, Out
     let rsp = process
         .build_stack(&mut guest, &loaded)
         .map_err(|error| text(&error))?;
-    guest.start(loaded.entry, rsp);
+    guest.start(loaded.start, rsp);
     let mut host = Recorder {
         outcome: Outcome::default(),
         deadline: Instant::now() + BUDGET,
@@ -113,6 +123,18 @@ fn source(name: &str) -> PathBuf {
 /// Compiles and runs a C or C++ program.
 pub(crate) fn run_c(name: &str, toolchain: Toolchain) -> Result<(Flow, Outcome), String> {
     run(&compile_file(&source(name), toolchain), &options())
+}
+
+/// Compiles with further flags, and runs.
+pub(crate) fn run_with(
+    name: &str,
+    toolchain: Toolchain,
+    flags: &[&str],
+) -> Result<(Flow, Outcome), String> {
+    run(
+        &compile_file_with(&source(name), toolchain, flags),
+        &options(),
+    )
 }
 
 /// Compiles and runs a Rust program.

@@ -126,7 +126,7 @@ fn without_kvm() -> Result<(), String> {
 }
 
 fn dynamic() -> Result<(), String> {
-    expect_not_loaded(Path::new("/bin/ls"), "-static");
+    expect_not_loaded(Path::new("/bin/ls"), "needs the interpreter");
     Ok(())
 }
 

@@ -17,7 +17,7 @@ use crate::arch::x86_64::special::USER_RFLAGS;
 use crate::arch::x86_64::stubs;
 use crate::kvm::time::monotonic_now;
 use crate::mem::{LARGE_PAGE, Mapping, Memfd, Sharing};
-use crate::plan::elf::{Image, SegmentPlan};
+use crate::plan::elf::{ElfError, Image, SegmentPlan};
 use crate::plan::layout::{
     FIRST_FRAME, HOST_PAGE_RANDOM, HOST_PAGE_VCPU_RECORD, MAIN_PHYSICAL, STACK_SIZE, STACK_TOP,
     SYSTEM_HOST_PAGE, SYSTEM_VDSO, USER_STUBS,
@@ -52,6 +52,8 @@ impl Default for Limits {
 pub struct BootOptions<'a> {
     /// The program.
     pub image: Arc<Image>,
+    /// The [interpreter](Image::interpreter) that it asks for, if it does.
+    pub interpreter: Option<Arc<Image>>,
     /// What it may use.
     pub limits: Limits,
     /// A vDSO image, which is mapped right behind the host page. At most 64 KB.
@@ -61,7 +63,9 @@ pub struct BootOptions<'a> {
 /// Where a loaded program's parts are, as its start-up code must be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Loaded {
-    /// Where execution starts.
+    /// Where execution starts: in the interpreter, if there is one.
+    pub start: u64,
+    /// The program's own entry point.
     pub entry: u64,
     /// Address of the program headers; 0 if they are not in memory.
     pub phdr: u64,
@@ -71,6 +75,8 @@ pub struct Loaded {
     pub phnum: u64,
     /// What was added to the addresses of a position-independent program; else 0.
     pub base: u64,
+    /// Where the interpreter is; 0 without one.
+    pub interpreter: u64,
     /// First address above the stack.
     pub stack_top: u64,
     /// Bytes of stack.
@@ -139,17 +145,30 @@ impl Booting {
         core.start_vcpu(None, SYSTEM_HOST_PAGE + HOST_PAGE_VCPU_RECORD)?;
         let image = Arc::clone(&options.image);
         let stack_size = STACK_SIZE.min(page_down(limits.memory / 4));
-        load(&mut core, &image, stack_size).map_err(|error| match error {
-            MapError::NoMemory { length } => small("the program", image.end().max(length)),
-            _ => EngineError::Internal("the image cannot be mapped"),
-        })?;
+        let interpreter = options.interpreter.as_deref();
+        for image in [Some(&*image), interpreter].into_iter().flatten() {
+            load(&mut core, image).map_err(|error| match error {
+                LoadFailure::Map(MapError::NoMemory { length }) => small("the program", length),
+                LoadFailure::Map(_) => EngineError::ImagesOverlap,
+                LoadFailure::Cut => EngineError::Elf(ElfError::Malformed(
+                    "the file became shorter while it was read".into(),
+                )),
+            })?;
+        }
+        core.space.book.place_heap(image.end());
+        let place = Placement::FixedFree(STACK_TOP - stack_size);
+        core.space
+            .map(place, stack_size, Protection::READ_WRITE)
+            .map_err(|_| small("the stack", stack_size))?;
         let (phdr, phnum) = image.program_headers();
         let loaded = Loaded {
+            start: interpreter.map_or(image.entry(), Image::entry),
             entry: image.entry(),
             phdr,
             phent: 56,
             phnum,
             base: image.bias(),
+            interpreter: interpreter.map_or(0, Image::bias),
             stack_top: STACK_TOP,
             stack_size,
             host_page: SYSTEM_HOST_PAGE,
@@ -313,30 +332,46 @@ fn collapse(main: &mut Mapping, memfd: &Memfd) {
     }
 }
 
-/// Maps and fills the segments, the stack, and puts the heap behind the image.
-fn load(core: &mut Core, image: &Image, stack_size: u64) -> Result<(), MapError> {
+/// Why an image could not be loaded.
+enum LoadFailure {
+    Map(MapError),
+    /// The file is shorter than it was.
+    Cut,
+}
+
+/// Maps and fills the segments of an image.
+fn load(core: &mut Core, image: &Image) -> Result<(), LoadFailure> {
     for segment in image.segments() {
         load_segment(core, image, segment)?;
     }
-    core.space.book.place_heap(image.end());
-    let place = Placement::FixedFree(STACK_TOP - stack_size);
-    core.space.map(place, stack_size, Protection::READ_WRITE)?;
     Ok(())
 }
 
-fn load_segment(core: &mut Core, image: &Image, segment: &SegmentPlan) -> Result<(), MapError> {
+fn load_segment(core: &mut Core, image: &Image, segment: &SegmentPlan) -> Result<(), LoadFailure> {
     let pages = segment.pages();
     let length = pages.end - pages.start;
     let space = &mut core.space;
-    space.map(
-        Placement::FixedFree(pages.start),
-        length,
-        Protection::READ_WRITE,
-    )?;
-    let failed = MapError::NoMemory { length };
     space
-        .memory
-        .write(segment.address, image.contents(segment))
-        .map_err(|_| failed)?;
-    space.protect(pages.start, length, segment.allow)
+        .map(
+            Placement::FixedFree(pages.start),
+            length,
+            Protection::READ_WRITE,
+        )
+        .map_err(LoadFailure::Map)?;
+    let mut offset = segment.file.start;
+    let mut complete = true;
+    let filled = space.memory.for_each_piece_mut(
+        segment.address,
+        segment.file.end - segment.file.start,
+        |piece| {
+            complete &= image.read(offset, piece);
+            offset += piece.len() as u64;
+        },
+    );
+    if filled.is_err() || !complete {
+        return Err(LoadFailure::Cut);
+    }
+    space
+        .protect(pages.start, length, segment.allow)
+        .map_err(LoadFailure::Map)
 }

@@ -38,6 +38,9 @@ impl WalkCache {
 /// End of the lower half of the address space, where all user mappings are.
 const LOWER_HALF: u64 = 1 << 47;
 
+/// Bytes that are written at once.
+const LONGEST_PIECE: u64 = 1 << 20;
+
 /// Offset in main memory of a guest-physical address.
 fn offset(physical: u64) -> Option<u64> {
     physical.checked_sub(MAIN_PHYSICAL)
@@ -63,14 +66,17 @@ impl GuestMemory {
         self.main.bytes(offset(physical)?, length)
     }
 
-    /// The bytes at a range within one page of main memory, to be written: the page counts as
-    /// dirty from now on. `None` outside main memory or when the fork's private memory is used up.
+    /// The bytes at a range of main memory, to be written: its pages count as dirty from now on.
+    /// `None` outside main memory or when the fork's private memory is used up.
     pub(super) fn physical_mut(&mut self, physical: u64, length: usize) -> Option<&mut [u8]> {
         let offset = offset(physical)?;
-        if let Some(tracker) = &mut self.tracker
-            && !tracker.host_writes(offset / PAGE_SIZE)
-        {
-            return None;
+        if let Some(tracker) = &mut self.tracker {
+            let pages = offset / PAGE_SIZE..(offset + length as u64).div_ceil(PAGE_SIZE);
+            for page in pages {
+                if !tracker.host_writes(page) {
+                    return None;
+                }
+            }
         }
         self.main.bytes_mut(offset, length)
     }
@@ -133,6 +139,39 @@ impl GuestMemory {
         Ok(())
     }
 
+    /// Calls `piece` with each physically contiguous part of a user-writable virtual range.
+    pub(super) fn for_each_piece_mut(
+        &mut self,
+        address: u64,
+        length: u64,
+        mut piece: impl FnMut(&mut [u8]),
+    ) -> Result<(), BadAddress> {
+        let bad = BadAddress { address, length };
+        let end = address
+            .checked_add(length)
+            .filter(|end| *end <= LOWER_HALF)
+            .ok_or(bad)?;
+        let mut at = address;
+        while at < end {
+            let first = self.walk(at).filter(|found| found.writable).ok_or(bad)?;
+            let mut size = (page_down(at) + PAGE_SIZE).min(end) - at;
+            while at + size < end
+                && size < LONGEST_PIECE
+                && self
+                    .walk(at + size)
+                    .is_some_and(|next| next.writable && next.physical == first.physical + size)
+            {
+                size = (size + PAGE_SIZE).min(end - at);
+            }
+            piece(
+                self.physical_mut(first.physical, to_usize(size))
+                    .ok_or(bad)?,
+            );
+            at += size;
+        }
+        Ok(())
+    }
+
     /// Copies a user-readable range out.
     pub(super) fn read(&self, address: u64, out: &mut [u8]) -> Result<(), BadAddress> {
         let mut done = 0;
@@ -155,27 +194,12 @@ impl GuestMemory {
 
     /// Copies `data` into a user-writable range.
     pub(super) fn write(&mut self, address: u64, data: &[u8]) -> Result<(), BadAddress> {
-        let bad = BadAddress {
-            address,
-            length: data.len() as u64,
-        };
-        let end = address
-            .checked_add(bad.length)
-            .filter(|end| *end <= LOWER_HALF)
-            .ok_or(bad)?;
-        let mut at = address;
         let mut rest = data;
-        while at < end {
-            let size = to_usize((page_down(at) + PAGE_SIZE).min(end) - at);
-            let found = self.walk(at).filter(|found| found.writable).ok_or(bad)?;
-            let (now, later) = rest.split_at(size);
-            self.physical_mut(found.physical, size)
-                .ok_or(bad)?
-                .copy_from_slice(now);
+        self.for_each_piece_mut(address, data.len() as u64, |piece| {
+            let (now, later) = rest.split_at(piece.len());
+            piece.copy_from_slice(now);
             rest = later;
-            at += size as u64;
-        }
-        Ok(())
+        })
     }
 }
 

@@ -3,23 +3,36 @@
 //! Everything in the file is hostile: each offset, length and address is checked here, and a
 //! later stage only copies ranges that [`Image`] vouches for.
 
+mod source;
+mod symbols;
+
+use std::fs::File;
 use std::ops::Range;
+use std::sync::{Arc, OnceLock};
 
 use goblin::container::{Container, Ctx, Endian};
 use goblin::elf::header::{EM_X86_64, ET_DYN, ET_EXEC, Header};
 use goblin::elf::program_header::{PF_R, PF_W, PF_X, PT_INTERP, PT_LOAD, PT_PHDR, ProgramHeader};
-use goblin::elf::section_header::{SHT_SYMTAB, SectionHeader};
-use goblin::elf::sym::{STB_GLOBAL, STT_FUNC, STT_NOTYPE, STT_OBJECT, Symtab};
 use thiserror::Error;
 
-use super::layout::{IMAGE_BASE, IMAGE_END, USER_START};
-use crate::units::{page_down, page_up, to_usize};
+use self::source::Source;
+use self::symbols::Symbols;
+use super::layout::{IMAGE_BASE, IMAGE_END, INTERPRETER_BASE, INTERPRETER_END, USER_START};
+use crate::units::{page_down, page_up};
 use crate::{PAGE_SIZE, Protection};
 
 /// At most this many loadable segments; the linkers in use make 4 to 10.
 const MAX_SEGMENTS: usize = 64;
-/// At most this many symbols are kept (a large C++ program has some 100,000).
-const MAX_SYMBOLS: usize = 1 << 20;
+/// Bytes of the file header and of a program header, and most bytes of program headers.
+const HEADER_SIZE: usize = 64;
+const PROGRAM_HEADER_SIZE: u64 = 56;
+const MAX_PROGRAM_HEADERS: usize = 0xffff * 56;
+/// `PATH_MAX` of linux/limits.h.
+const MAX_PATH: usize = 4096;
+const CONTEXT: Ctx = Ctx {
+    container: Container::Big,
+    le: Endian::Little,
+};
 /// `ELFCLASS64`, `ELFDATA2LSB` of elf.h.
 const CLASS_64: u8 = 2;
 const LITTLE_ENDIAN: u8 = 1;
@@ -33,9 +46,6 @@ pub enum ElfError {
     /// An ELF file of another kind.
     #[error("not a 64-bit little-endian x86-64 executable")]
     WrongKind,
-    /// It asks for a dynamic loader.
-    #[error("dynamically linked programs are not supported: link it with -static")]
-    Dynamic,
     /// Nothing to load, or too much.
     #[error("{0} loadable segments; 1 to {MAX_SEGMENTS} are allowed")]
     SegmentCount(usize),
@@ -68,7 +78,7 @@ pub(crate) struct SegmentPlan {
     /// Length in memory.
     pub(crate) length: u64,
     /// The bytes of the file that go to `address`.
-    pub(crate) file: Range<usize>,
+    pub(crate) file: Range<u64>,
     /// What the program may do with it.
     pub(crate) allow: Protection,
 }
@@ -80,51 +90,63 @@ impl SegmentPlan {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Symbol {
-    address: u64,
-    size: u64,
-    name: String,
-}
-
-/// A parsed program.
+/// A parsed program, or the interpreter of one.
 #[derive(Debug, Clone)]
 pub struct Image {
-    bytes: Vec<u8>,
+    source: Source,
+    header: Header,
     segments: Vec<SegmentPlan>,
     /// Added to the addresses of a position-independent image.
     bias: u64,
     entry: u64,
     headers: u64,
-    header_count: u64,
-    symbols: Vec<Symbol>,
+    interpreter: Option<Vec<u8>>,
+    /// Read when first asked for: large programs have many, and few ask.
+    symbols: OnceLock<Symbols>,
 }
 
 impl Image {
-    /// Parses and checks a static or static-PIE x86-64 executable.
+    /// Parses and checks an x86-64 executable.
     ///
     /// # Errors
     /// [`ElfError`] says what is wrong with the file. No input panics.
     pub fn parse(bytes: Vec<u8>) -> Result<Self, ElfError> {
-        let context = Ctx::new(Container::Big, Endian::Little);
+        Self::of(Source::Bytes(bytes.into()), IMAGE_BASE)
+    }
+
+    /// As [`Self::parse`], from an open file: only headers are read now. It is kept open for its
+    /// symbols.
+    ///
+    /// # Errors
+    /// As [`Self::parse`].
+    pub fn open(file: File) -> Result<Self, ElfError> {
+        Self::of(file_source(file)?, IMAGE_BASE)
+    }
+
+    /// As [`Self::open`], for the file that another image names as its
+    /// [interpreter](Self::interpreter).
+    ///
+    /// # Errors
+    /// As [`Self::parse`].
+    pub fn open_interpreter(file: File) -> Result<Self, ElfError> {
+        Self::of(file_source(file)?, INTERPRETER_BASE)
+    }
+
+    fn of(source: Source, base: u64) -> Result<Self, ElfError> {
         let malformed = |error: goblin::error::Error| ElfError::Malformed(error.to_string());
-        let header = goblin::elf::Elf::parse_header(&bytes).map_err(malformed)?;
+        let start = source
+            .range(0, source.length().min(HEADER_SIZE as u64), HEADER_SIZE)
+            .ok_or_else(|| ElfError::Malformed("its header can't be read".into()))?;
+        let header = goblin::elf::Elf::parse_header(&start).map_err(malformed)?;
         check_kind(&header)?;
-        let offset = usize::try_from(header.e_phoff)
-            .ok()
-            .filter(|offset| *offset < bytes.len())
+        let length = u64::from(header.e_phnum) * PROGRAM_HEADER_SIZE;
+        let headers = source
+            .range(header.e_phoff, length, MAX_PROGRAM_HEADERS)
             .ok_or_else(|| ElfError::Malformed("no program headers".into()))?;
-        let headers = ProgramHeader::parse(&bytes, offset, header.e_phnum.into(), context)
-            .map_err(malformed)?;
-        if headers.iter().any(|header| header.p_type == PT_INTERP) {
-            return Err(ElfError::Dynamic);
-        }
-        let bias = if header.e_type == ET_DYN {
-            IMAGE_BASE
-        } else {
-            0
-        };
-        let segments = plan_segments(&headers, bias, bytes.len())?;
+        let headers =
+            ProgramHeader::parse(&headers, 0, header.e_phnum.into(), CONTEXT).map_err(malformed)?;
+        let bias = if header.e_type == ET_DYN { base } else { 0 };
+        let segments = plan_segments(&headers, bias, source.length())?;
         let entry = header.e_entry.wrapping_add(bias);
         let inside =
             |s: &SegmentPlan| s.allow.execute && (s.address..s.address + s.length).contains(&entry);
@@ -132,35 +154,38 @@ impl Image {
             return Err(ElfError::Entry(entry));
         }
         Ok(Self {
-            symbols: read_symbols(&bytes, &header, bias, context),
+            interpreter: interpreter(&source, &headers)?,
             headers: header_address(&headers, &segments, header.e_phoff, bias),
-            header_count: header.e_phnum.into(),
-            bytes,
+            source,
+            header,
             segments,
             bias,
             entry,
+            symbols: OnceLock::new(),
         })
+    }
+
+    /// The path of the dynamic loader that a dynamically linked program asks for.
+    #[must_use]
+    pub fn interpreter(&self) -> Option<&[u8]> {
+        self.interpreter.as_deref()
+    }
+
+    fn symbols(&self) -> &Symbols {
+        self.symbols
+            .get_or_init(|| Symbols::read(&self.source, &self.header, self.bias, CONTEXT))
     }
 
     /// The address of a symbol, or `None` if the program has none of that name (or is stripped).
     #[must_use]
     pub fn symbol(&self, name: &str) -> Option<u64> {
-        self.symbols
-            .iter()
-            .find(|symbol| symbol.name == name)
-            .map(|symbol| symbol.address)
+        self.symbols().find(name)
     }
 
     /// The function or object that `address` lies in, and how far in.
     #[must_use]
     pub fn describe(&self, address: u64) -> Option<(String, u64)> {
-        let after = self
-            .symbols
-            .partition_point(|symbol| symbol.address <= address);
-        let symbol = self.symbols.get(after.checked_sub(1)?)?;
-        let offset = address - symbol.address;
-        // Assembler symbols have size 0; they reach up to the next symbol.
-        (offset < symbol.size || symbol.size == 0).then(|| (symbol.name.clone(), offset))
+        self.symbols().describe(address)
     }
 
     /// True if `address` lies in an executable segment.
@@ -183,7 +208,7 @@ impl Image {
 
     /// The address of the program headers in memory (0 if they are in no segment), and how many.
     pub(crate) fn program_headers(&self) -> (u64, u64) {
-        (self.headers, self.header_count)
+        (self.headers, self.header.e_phnum.into())
     }
 
     /// The segments, by ascending address, without overlaps.
@@ -191,9 +216,9 @@ impl Image {
         &self.segments
     }
 
-    /// The file bytes of a segment.
-    pub(crate) fn contents(&self, segment: &SegmentPlan) -> &[u8] {
-        self.bytes.get(segment.file.clone()).unwrap_or_default()
+    /// Reads bytes of the file; false if they are not there any more.
+    pub(crate) fn read(&self, offset: u64, out: &mut [u8]) -> bool {
+        self.source.read(offset, out)
     }
 
     /// First page boundary above all segments.
@@ -202,6 +227,34 @@ impl Image {
             .last()
             .map_or(0, |segment| segment.pages().end)
     }
+}
+
+fn file_source(file: File) -> Result<Source, ElfError> {
+    let about = file
+        .metadata()
+        .map_err(|error| ElfError::Malformed(error.to_string()))?;
+    Ok(Source::File {
+        length: about.len(),
+        file: Arc::new(file),
+    })
+}
+
+/// The path in the `PT_INTERP` header, without its NUL.
+fn interpreter(source: &Source, headers: &[ProgramHeader]) -> Result<Option<Vec<u8>>, ElfError> {
+    let Some(header) = headers.iter().find(|header| header.p_type == PT_INTERP) else {
+        return Ok(None);
+    };
+    let path = source
+        .range(header.p_offset, header.p_filesz, MAX_PATH)
+        .filter(|path| path.last() == Some(&0))
+        .map(|mut path| {
+            let end = path.iter().position(|byte| *byte == 0).unwrap_or(0);
+            path.truncate(end);
+            path
+        })
+        .filter(|path| !path.is_empty());
+    path.map(Some)
+        .ok_or_else(|| ElfError::Malformed("its interpreter has no proper path".into()))
 }
 
 fn check_kind(header: &Header) -> Result<(), ElfError> {
@@ -219,7 +272,7 @@ fn check_kind(header: &Header) -> Result<(), ElfError> {
 fn plan_segments(
     headers: &[ProgramHeader],
     bias: u64,
-    file_length: usize,
+    file_length: u64,
 ) -> Result<Vec<SegmentPlan>, ElfError> {
     let loads: Vec<_> = headers
         .iter()
@@ -235,7 +288,7 @@ fn plan_segments(
             return Err(invalid("it has more bytes in the file than in memory"));
         }
         let file_end = header.p_offset.checked_add(header.p_filesz);
-        if file_end.is_none_or(|end| end > file_length as u64) {
+        if file_end.is_none_or(|end| end > file_length) {
             return Err(invalid("it points outside the file"));
         }
         let address = header
@@ -245,7 +298,7 @@ fn plan_segments(
         let end = address
             .checked_add(header.p_memsz)
             .ok_or(invalid("its length wraps"))?;
-        if address < USER_START || end > IMAGE_END {
+        if address < USER_START || !is_for_images(address, end) {
             return Err(invalid("it lies outside the addresses for programs"));
         }
         if address % PAGE_SIZE != header.p_offset % PAGE_SIZE && header.p_filesz > 0 {
@@ -255,7 +308,7 @@ fn plan_segments(
         segments.push(SegmentPlan {
             address,
             length: header.p_memsz,
-            file: to_usize(header.p_offset)..to_usize(header.p_offset + header.p_filesz),
+            file: header.p_offset..header.p_offset + header.p_filesz,
             allow: Protection {
                 read: flag(PF_R),
                 write: flag(PF_W),
@@ -275,6 +328,11 @@ fn plan_segments(
     Ok(segments)
 }
 
+/// True for the two ranges that images may be in.
+fn is_for_images(start: u64, end: u64) -> bool {
+    end <= IMAGE_END || (start >= INTERPRETER_BASE && end <= INTERPRETER_END)
+}
+
 /// Where the program headers are in memory, for `AT_PHDR`.
 fn header_address(
     headers: &[ProgramHeader],
@@ -285,70 +343,10 @@ fn header_address(
     if let Some(header) = headers.iter().find(|header| header.p_type == PT_PHDR) {
         return header.p_vaddr.wrapping_add(bias);
     }
-    let offset = to_usize(offset);
     segments
         .iter()
         .find(|segment| segment.file.contains(&offset))
-        .map_or(0, |segment| {
-            segment.address + (offset - segment.file.start) as u64
-        })
-}
-
-/// The functions and objects of `.symtab`, by address. A broken table counts as none: a program
-/// runs without symbols too.
-fn read_symbols(bytes: &[u8], header: &Header, bias: u64, context: Ctx) -> Vec<Symbol> {
-    let Ok(offset) = usize::try_from(header.e_shoff) else {
-        return Vec::new();
-    };
-    if offset == 0 || offset >= bytes.len() {
-        return Vec::new();
-    }
-    let Ok(sections) = SectionHeader::parse(bytes, offset, header.e_shnum.into(), context) else {
-        return Vec::new();
-    };
-    let inside = |section: &SectionHeader| {
-        let start = usize::try_from(section.sh_offset).ok()?;
-        let end = start.checked_add(usize::try_from(section.sh_size).ok()?)?;
-        bytes.get(start..end)
-    };
-    let table = sections
-        .iter()
-        .find(|section| section.sh_type == SHT_SYMTAB)
-        .and_then(|section| {
-            let strings = sections.get(usize::try_from(section.sh_link).ok()?)?;
-            Some((inside(section)?, inside(strings)?))
-        });
-    let Some((table, strings)) = table else {
-        return Vec::new();
-    };
-    let count = (table.len() / 24).min(MAX_SYMBOLS);
-    let Ok(entries) = Symtab::parse(table, 0, count, context) else {
-        return Vec::new();
-    };
-    let mut symbols: Vec<Symbol> = entries
-        .iter()
-        .filter(|entry| {
-            let typed = matches!(entry.st_type(), STT_FUNC | STT_OBJECT);
-            // Functions in assembler often have neither type nor size.
-            typed || (entry.st_type() == STT_NOTYPE && entry.st_bind() == STB_GLOBAL)
-        })
-        .filter(|entry| entry.st_shndx != 0 && entry.st_name != 0)
-        .filter_map(|entry| {
-            let name = strings
-                .get(entry.st_name..)?
-                .split(|byte| *byte == 0)
-                .next()?;
-            let name = String::from_utf8_lossy(name).into_owned();
-            let address = entry.st_value.checked_add(bias)?;
-            Some(Symbol {
-                address,
-                size: entry.st_size,
-                name,
-            })
-        })
-        .collect();
-    symbols.sort_by_key(|symbol| symbol.address);
-    symbols
+        .map_or(0, |segment| segment.address + (offset - segment.file.start))
 }
 
 #[cfg(test)]

@@ -5,14 +5,14 @@
 //! 0x0000_1000  host page (own slot)        0x0000_0000_0000  never mapped (null page and below 64 KiB)
 //! 0x0020_0000  main memory = the memfd     image, then the heap
 //!   +0x0000    GDT                         0x7e00_0000_0000  arena: anonymous mappings
-//!   +0x1000    IDT                         0x7fff_e000_0000  top of the stack, a guard below it
-//!   +0x2000    exception stubs             0x7fff_ff80_0000  the engine's pages:
-//!   +0x3000    TSS, I/O bitmap (3 pages)     +0x00000  memfd +0..+0x7000, supervisor only
-//!   +0x6000    exception stack               +0x10000  user stubs (RX)
-//!   +0x7000    user stubs                    +0x11000  vector image (R; RW while booting)
-//!   +0x8000    vector image (4 pages)        +0x20000  host page (R): clock, randomness, vCPU record
-//!   +0x10000   vDSO image (R X)              +0x21000  vDSO image (R X)
-//!   +0x20000   page tables and frames
+//!   +0x1000    IDT                         0x7fff_0000_0000  interpreter of a dynamic program
+//!   +0x2000    exception stubs             0x7fff_e000_0000  top of the stack, a guard below it
+//!   +0x3000    TSS, I/O bitmap (3 pages)   0x7fff_ff80_0000  the engine's pages:
+//!   +0x6000    exception stack               +0x00000  memfd +0..+0x7000, supervisor only
+//!   +0x7000    user stubs                    +0x10000  user stubs (RX)
+//!   +0x8000    vector image (4 pages)        +0x11000  vector image (R; RW while booting)
+//!   +0x10000   vDSO image (R X)              +0x20000  host page (R): clock, randomness, vCPU record
+//!   +0x20000   page tables and frames        +0x21000  vDSO image (R X)
 //! ```
 
 /// Guest-physical address of the page that the host writes before every call.
@@ -60,10 +60,15 @@ pub(crate) const SYSTEM_VDSO: u64 = SYSTEM + 0x2_1000;
 pub(crate) const USER_START: u64 = 0x1_0000;
 /// End of what a program may map. The engine's pages and a gap lie above.
 pub(crate) const USER_END: u64 = 0x7fff_f000_0000;
-/// Where a position-independent image is loaded.
-pub(crate) const IMAGE_BASE: u64 = 0x20_0000;
+/// Where a position-independent program is loaded: where Linux would do it (without
+/// randomisation), up to 2 MB alignment.
+pub(crate) const IMAGE_BASE: u64 = 0x5555_5540_0000;
 /// End of the addresses that an image may use.
-pub(crate) const IMAGE_END: u64 = 0x4000_0000_0000;
+pub(crate) const IMAGE_END: u64 = 0x7000_0000_0000;
+/// Where the interpreter of a dynamically linked program is loaded.
+pub(crate) const INTERPRETER_BASE: u64 = ARENA_END;
+/// End of the addresses that it may use; a gap and the stack lie above.
+pub(crate) const INTERPRETER_END: u64 = INTERPRETER_BASE + (256 << 20);
 /// First address of the arena for mappings whose place the engine chooses.
 pub(crate) const ARENA: u64 = 0x7e00_0000_0000;
 /// End of the arena.

@@ -151,6 +151,7 @@ fn boot_failures() {
     let image = image();
     let options = tinykvm::BootOptions {
         image: std::sync::Arc::clone(&image),
+        interpreter: None,
         limits: tinykvm::Limits::default(),
         vdso: None,
     };

@@ -189,6 +189,7 @@ fn host_writes() {
 fn too_small() {
     let options = |memory| tinykvm::BootOptions {
         image: image(),
+        interpreter: None,
         limits: Limits {
             memory,
             ..Limits::default()

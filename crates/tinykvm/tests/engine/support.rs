@@ -36,11 +36,12 @@ pub fn image() -> Arc<Image> {
 pub fn boot(limits: Limits) -> Booting {
     let options = BootOptions {
         image: image(),
+        interpreter: None,
         limits,
         vdso: None,
     };
     let mut boot = Booting::new(Engine::get().unwrap(), &options).unwrap();
-    boot.start(boot.loaded().entry, boot.loaded().stack_top);
+    boot.start(boot.loaded().start, boot.loaded().stack_top);
     loop {
         match boot.run(BUDGET).unwrap() {
             Exit::Hypercall { number: FROZEN } => return boot,
