@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tinykvm::{BadAddress, Guest, MapError, PAGE_SIZE};
 
+use crate::block::{Attempt, Block};
 use crate::errno::{EFAULT, ENAMETOOLONG, ENOENT, Errno};
 use crate::process::{Process, State};
 use crate::table::Call;
@@ -19,12 +20,14 @@ pub(crate) const LONGEST_TRANSFER: u64 = 0x7fff_f000;
 const PATH_LIMIT: usize = 4096;
 
 /// Why a call has no result.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) enum Failure {
     /// The guest is told.
     Error(Errno),
     /// The guest does not go on.
     Stop(Flow),
+    /// There is no answer yet: the thread waits, and then the call is made again.
+    Block(Block),
 }
 
 /// What a handler gives back: the value of RAX, or why there is none.
@@ -33,6 +36,12 @@ pub(crate) type Answer = Result<u64, Failure>;
 impl From<Errno> for Failure {
     fn from(error: Errno) -> Self {
         Self::Error(error)
+    }
+}
+
+impl From<Block> for Failure {
+    fn from(block: Block) -> Self {
+        Self::Block(block)
     }
 }
 
@@ -55,6 +64,8 @@ pub(crate) struct Context<'a> {
     pub(crate) host: &'a mut dyn Host,
     /// The line of the table that is being served.
     pub(crate) call: &'static Call,
+    /// What earlier attempts of the same call left.
+    pub(crate) attempt: Attempt,
     arguments: [u64; 6],
 }
 
@@ -65,6 +76,7 @@ impl<'a> Context<'a> {
         guest: &'a mut dyn Guest,
         host: &'a mut dyn Host,
         call: &'static Call,
+        attempt: Attempt,
     ) -> Self {
         let from = guest.registers();
         let arguments = [from.rdi, from.rsi, from.rdx, from.r10, from.r8, from.r9];
@@ -73,6 +85,7 @@ impl<'a> Context<'a> {
             guest,
             host,
             call,
+            attempt,
             arguments,
         }
     }
@@ -102,14 +115,24 @@ impl<'a> Context<'a> {
         self.uint(index).cast_signed()
     }
 
-    /// To be asked between pieces of long work: stops the call at the guest's deadline.
-    pub(crate) fn checkpoint(&mut self) -> Result<(), Failure> {
-        self.wait(Duration::ZERO)
+    /// The monotonic time that is `relative` from now; from the first attempt, if the call is made
+    /// again. A call has one such time.
+    pub(crate) fn deadline(&mut self, relative: Duration) -> Duration {
+        let now = self.guest.monotonic();
+        *self
+            .attempt
+            .deadline
+            .get_or_insert_with(|| now.saturating_add(relative))
     }
 
-    /// Waits; stops the call if the guest's time budget ends before.
-    pub(crate) fn wait(&mut self, duration: Duration) -> Result<(), Failure> {
-        if self.host.sleep(duration) {
+    /// True if the time for which the call has waited is over: it must answer now.
+    pub(crate) fn timed_out(&self) -> bool {
+        self.attempt.timed_out
+    }
+
+    /// To be asked between pieces of long work: stops the call at the guest's deadline.
+    pub(crate) fn checkpoint(&mut self) -> Result<(), Failure> {
+        if self.host.sleep(Duration::ZERO) {
             Ok(())
         } else {
             Err(Failure::Stop(Flow::Deadline))

@@ -290,9 +290,9 @@ fn in_frame_order(from: &Registers) -> [u64; REGISTER_COUNT] {
 /// `rt_sigreturn()`: goes back to what the frame below the stack pointer says, as far as a
 /// program may say it. The result is the RAX of the interrupted code.
 pub(crate) fn rt_sigreturn(context: &mut Context<'_>) -> Answer {
-    let end = Failure::Stop(fatal(SIGSEGV));
+    let end = || Failure::Stop(fatal(SIGSEGV));
     let now = *context.guest.registers();
-    let record: [u8; CONTEXT_SIZE] = context.read(now.rsp).map_err(|_| end)?;
+    let record: [u8; CONTEXT_SIZE] = context.read(now.rsp).map_err(|_| end())?;
     let register = |index: usize| u64_at(&record, UC_MACHINE + 8 * index);
     let back = Registers {
         r8: register(0),
@@ -316,7 +316,7 @@ pub(crate) fn rt_sigreturn(context: &mut Context<'_>) -> Answer {
     };
     // A CPU must not be sent to an address that it cannot hold.
     if back.rip >= USER_END {
-        return Err(end);
+        return Err(end());
     }
     let stack = record[UC_STACK..].first_chunk().map(AlternateStack::parse);
     let signals = &mut context.state_mut().signals;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::Flow;
+use crate::block::{Block, Wait};
 use crate::context::{Answer, Context, Failure, check_user_range};
 use crate::errno::{EAGAIN, EINVAL, ENOSYS, ETIMEDOUT};
 use crate::wire::duration;
@@ -68,11 +68,20 @@ fn wait(context: &mut Context<'_>, operation: u32, realtime: bool) -> Answer {
     if load(context, word)? != context.uint(2) {
         return Err(EAGAIN.into());
     }
-    let Some(limit) = limit else {
-        return Err(Failure::Stop(Flow::Deadlock));
-    };
-    context.wait(from_now(context, limit, operation == WAIT_BITSET, realtime))?;
-    Err(ETIMEDOUT.into())
+    if context.timed_out() {
+        return Err(ETIMEDOUT.into());
+    }
+    let until = limit.map(|limit| {
+        let limit = from_now(context, limit, operation == WAIT_BITSET, realtime);
+        context.deadline(limit)
+    });
+    // Nobody else can wake it.
+    let on = Wait::Nothing;
+    Err(Block {
+        on,
+        ..Block::event(until)
+    }
+    .into())
 }
 
 /// `WAIT` says how long, `WAIT_BITSET` until when.

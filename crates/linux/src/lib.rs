@@ -18,13 +18,15 @@
 //! * A bad pointer is `EFAULT`. Guest memory is copied once and then looked at.
 //! * Counts and lengths from the guest are bounded; long work asks the [`Host`] between pieces
 //!   whether the time budget still holds.
-//! * No handler waits by itself: what would block goes to [`Host::sleep`] or, where nothing
-//!   could ever wake it, ends as [`Flow::Deadlock`].
+//! * No handler waits by itself: what would block says what it waits for, and is made again when
+//!   that may have come. The scheduler waits in [`Host::sleep`] or for host descriptors; where
+//!   nothing could ever wake the program, that ends as [`Flow::Deadlock`].
 //! * An unknown call is `ENOSYS`, reported once per program.
 
 #![forbid(unsafe_code)]
 
 mod access;
+mod block;
 mod context;
 mod descriptor;
 mod errno;
@@ -35,6 +37,7 @@ mod memory;
 mod output;
 mod poll;
 mod process;
+mod scheduler;
 mod signal;
 mod stack;
 mod system;

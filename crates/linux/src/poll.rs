@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::Flow;
-use crate::context::{Answer, Context, Failure};
+use crate::block::Block;
+use crate::context::{Answer, Context};
 use crate::descriptor::Object;
 use crate::errno::EINVAL;
 use crate::wire::{duration, timespec, u32_at};
@@ -74,9 +74,9 @@ fn wait_for_events(context: &mut Context<'_>, wait: Option<Duration>) -> Answer 
     if ready == 0 {
         match wait {
             Some(time) if time.is_zero() => {}
-            Some(time) => context.wait(time)?,
-            // What is open never changes by itself.
-            None => return Err(Failure::Stop(Flow::Deadlock)),
+            Some(_) if context.timed_out() => {}
+            Some(time) => return Err(Block::event(Some(context.deadline(time))).into()),
+            None => return Err(Block::event(None).into()),
         }
     }
     Ok(ready)

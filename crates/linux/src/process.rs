@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tinykvm::Guest;
 
-use crate::context::{Context, Failure, low_half};
+use crate::context::{Failure, low_half};
 use crate::descriptor::Descriptors;
 use crate::errno::ENOSYS;
 use crate::signal::Signals;
@@ -47,6 +47,24 @@ pub(crate) struct State {
     pub(crate) robust_list: u64,
     /// Monotonic time at the start of the program, where its CPU clock starts.
     pub(crate) started: Duration,
+    #[allow(
+        dead_code,
+        reason = "there is one thread, and nothing changes by itself"
+    )]
+    /// Counts changes of what calls can wait for.
+    generation: u64,
+}
+
+impl State {
+    #[allow(
+        dead_code,
+        reason = "there is one thread, and nothing changes by itself"
+    )]
+    /// To be told when something changed that a call may wait for: those that wait for events are
+    /// made again.
+    pub(crate) fn changed(&mut self) {
+        self.generation = self.generation.wrapping_add(1);
+    }
 }
 
 /// The guest-visible kernel state of one virtual machine.
@@ -72,6 +90,7 @@ impl Process {
             umask: 0o022,
             robust_list: 0,
             started: Duration::ZERO,
+            generation: 0,
         };
         Self {
             options: Arc::new(options.clone()),
@@ -93,11 +112,11 @@ impl Process {
             guest.registers_mut().rax = ENOSYS.to_result();
             return Flow::Continue;
         };
-        let answer = (call.handler)(&mut Context::new(self, guest, host, call));
-        guest.registers_mut().rax = match answer {
+        guest.registers_mut().rax = match self.answer(guest, host, call) {
             Ok(value) => value,
             Err(Failure::Error(error)) => error.to_result(),
             Err(Failure::Stop(flow)) => return flow,
+            Err(Failure::Block(_)) => return Flow::Deadlock,
         };
         frame::deliver_pending(self, guest)
     }

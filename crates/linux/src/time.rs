@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::block::Block;
 use crate::context::{Answer, Context, Failure};
 use crate::errno::EINVAL;
 use crate::process::PROCESS_ID;
@@ -87,8 +88,15 @@ pub(crate) fn time(context: &mut Context<'_>) -> Answer {
 /// `nanosleep(time, left)`: nothing ever interrupts it, so nothing is left.
 pub(crate) fn nanosleep(context: &mut Context<'_>) -> Answer {
     let time = duration(&context.read(context.word(0))?)?;
-    context.wait(time)?;
-    Ok(0)
+    sleep(context, time)
+}
+
+fn sleep(context: &mut Context<'_>, time: Duration) -> Answer {
+    let until = context.deadline(time);
+    if context.timed_out() {
+        return Ok(0);
+    }
+    Err(Block::sleep(until).into())
 }
 
 /// `clock_nanosleep(clock, flags, time, left)`
@@ -105,8 +113,7 @@ pub(crate) fn clock_nanosleep(context: &mut Context<'_>) -> Answer {
     if context.uint(1) & ABSOLUTE != 0 {
         time = time.saturating_sub(now(context, clock));
     }
-    context.wait(time)?;
-    Ok(0)
+    sleep(context, time)
 }
 
 /// Time in ticks of `times`.
