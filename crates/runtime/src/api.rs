@@ -1,7 +1,7 @@
 //! The guest API: answers the hypercalls of a program.
 //!
 //! Numbers and structs are in [`tinykvm_abi`]. A call gets its arguments from RDI, RSI, RDX, RCX,
-//! R8 and R9, and leaves its result in RAX, except for those that give nothing. What a program
+//! R8 and R9 (R10 in place of RCX if it comes as a system call), and leaves its result in RAX, except for those that give nothing. What a program
 //! gets wrong mostly ends the run: see [`Abort`].
 
 mod http;
@@ -12,7 +12,7 @@ mod response;
 use std::time::Instant;
 
 use thiserror::Error;
-use tinykvm::{BadAddress, Guest};
+use tinykvm::{BadAddress, Guest, Registers};
 use tinykvm_abi::structs::Meminfo;
 use tinykvm_abi::{calls, values};
 
@@ -30,7 +30,10 @@ pub(crate) enum Action {
     /// Go on; the result is in the registers.
     Resume,
     /// The program answered: the registers say what. It does not go on.
-    Respond,
+    Respond {
+        /// Address of the body.
+        body: u64,
+    },
     /// The program is ready for requests.
     Wait {
         /// It wants to be resumed with a request, not called.
@@ -136,9 +139,20 @@ pub(crate) struct Host<'a> {
     pub(crate) deadline: Instant,
     /// What the program may be told about its memory.
     pub(crate) memory: Meminfo,
+    /// The call at hand came as a system call.
+    pub(crate) by_syscall: bool,
 }
 
 impl Host<'_> {
+    /// The fourth argument of the call at hand. A `syscall` overwrites RCX; its fourth argument is
+    /// in R10, as Linux has it.
+    pub(crate) fn fourth(&self, registers: &Registers) -> u64 {
+        match self.by_syscall {
+            true => registers.r10,
+            false => registers.rcx,
+        }
+    }
+
     /// One write of the program's.
     pub(crate) fn print(&mut self, bytes: &[u8]) {
         let mut sink = Sink {
@@ -203,7 +217,9 @@ pub(crate) fn dispatch(
         calls::HTTP_SET => http::set(guest, host),
         calls::HTTP_FIND => http::find(guest, host),
         calls::HTTP_METHOD => http::method(guest, host),
-        calls::BACKEND_RESPONSE => Ok(Action::Respond),
+        calls::BACKEND_RESPONSE => Ok(Action::Respond {
+            body: host.fourth(guest.registers()),
+        }),
         calls::BEGIN_STREAMING_RESPONSE => Err(Abort::NotYet {
             call: "begin_streaming_response",
         }),

@@ -222,6 +222,7 @@ fn boot(
             max_reqmem: settings.request_memory(),
             ..Meminfo::default()
         },
+        by_syscall: false,
     };
     let mut machine = Boot { booting, deadline };
     let limits = RunLimits {
@@ -240,7 +241,7 @@ fn boot(
                 ephemeral: registration.ephemeral,
             });
         }
-        Ok(Stop::Responded) => "it answered a request before there was one".to_owned(),
+        Ok(Stop::Responded { .. }) => "it answered a request before there was one".to_owned(),
         Ok(_) => "it ended".to_owned(),
         Err(failure) => explain(&failure, &machine.booting),
     };

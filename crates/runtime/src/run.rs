@@ -41,7 +41,10 @@ impl Machine for Fork {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stop {
     /// At `backend_response`.
-    Responded,
+    Responded {
+        /// Address of the answer's body.
+        body: u64,
+    },
     /// At a wait call.
     Waiting {
         /// The one that is resumed.
@@ -175,12 +178,16 @@ pub(crate) fn run(
             Exit::Syscall => {
                 let number = machine.guest().registers().rax;
                 if number >= API_CALLS && number <= u64::from(u32::MAX) {
+                    host.by_syscall = true;
                     call(machine, number, host)?
                 } else {
                     Action::Linux
                 }
             }
-            Exit::Hypercall { number } => call(machine, u64::from(number), host)?,
+            Exit::Hypercall { number } => {
+                host.by_syscall = false;
+                call(machine, u64::from(number), host)?
+            }
             Exit::Returned { value } => return Ok(Stop::Returned(value)),
             Exit::Exception(exception) => return Err(Failure::Exception(Box::new(exception))),
             Exit::Deadline => return Err(Failure::Deadline { limit: limits.time }),
@@ -194,7 +201,7 @@ pub(crate) fn run(
         };
         match action {
             Action::Resume => {}
-            Action::Respond => return Ok(Stop::Responded),
+            Action::Respond { body } => return Ok(Stop::Responded { body }),
             Action::Wait { paused } => return Ok(Stop::Waiting { paused }),
             Action::Stop => return Ok(Stop::Stopped),
             Action::Linux => match process.syscall(machine.guest(), host) {

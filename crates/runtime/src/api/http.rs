@@ -85,16 +85,16 @@ pub(super) fn set(guest: &mut dyn Guest, host: &mut Host<'_>) -> Result<Action, 
 
 pub(super) fn find(guest: &mut dyn Guest, host: &mut Host<'_>) -> Result<Action, Abort> {
     let call = "http_find";
-    let transaction = transaction(host, call)?;
-    let (rdi, rsi, rdx, rcx, r8) = {
+    let (rdi, rsi, rdx, to, r8) = {
         let from = guest.registers();
-        (from.rdi, from.rsi, from.rdx, from.rcx, from.r8)
+        (from.rdi, from.rsi, from.rdx, host.fourth(from), from.r8)
     };
+    let transaction = transaction(host, call)?;
     let side = side(transaction, call, rdi)?;
     let name = read(guest, call, rsi, low16(rdx))?;
     fields::validate_name(&name).map_err(|source| Abort::Field { call, source })?;
     let result = match transaction.find(side, &name) {
-        Some((_, field)) => deliver(guest, call, &field, rcx, low16(r8))?,
+        Some((_, field)) => deliver(guest, call, &field, to, low16(r8))?,
         None => 0,
     };
     Ok(give(guest, result))
@@ -137,6 +137,7 @@ fn deliver(
 }
 
 pub(super) fn set_cacheable(guest: &mut dyn Guest, host: &mut Host<'_>) -> Result<Action, Abort> {
+    let keep = host.fourth(guest.registers());
     let transaction = match &mut host.stage {
         Stage::Request { transaction, .. } => transaction,
         Stage::Init(_) => return Ok(give(guest, MINUS_ONE)),
@@ -150,6 +151,6 @@ pub(super) fn set_cacheable(guest: &mut dyn Guest, host: &mut Host<'_>) -> Resul
     let time = |milliseconds| Duration::from_millis(milliseconds).min(LONGEST);
     // The first is a bool, in the lowest byte.
     let cacheable = from.rdi & 0xFF != 0;
-    let done = transaction.set_cacheable(cacheable, time(from.rsi), time(from.rdx), time(from.rcx));
+    let done = transaction.set_cacheable(cacheable, time(from.rsi), time(from.rdx), time(keep));
     Ok(give(guest, if done { 0 } else { MINUS_ONE }))
 }

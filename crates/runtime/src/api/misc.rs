@@ -26,8 +26,8 @@ pub(super) fn dispatch(
             Ok(give(guest, u64::MAX))
         }
         calls::STORAGE_ALLOW => Ok(give(guest, MINUS_ONE)),
-        calls::STORAGE_CALLV => storage_call(guest),
-        calls::STORAGE_TASK => storage_task(guest),
+        calls::STORAGE_CALLV => storage_call(guest, host),
+        calls::STORAGE_TASK => storage_task(guest, host),
         calls::STOP_STORAGE_TASK | calls::MULTIPROCESS_WAIT => Ok(give(guest, 0)),
         calls::MULTIPROCESS | calls::MULTIPROCESS_ARRAY | calls::MULTIPROCESS_CLONE => {
             Ok(give(guest, MINUS_ONE))
@@ -58,10 +58,10 @@ fn meminfo(guest: &mut dyn Guest, host: &Host<'_>) -> Result<Action, Abort> {
     Ok(Action::Resume)
 }
 
-fn storage_call(guest: &mut dyn Guest) -> Result<Action, Abort> {
+fn storage_call(guest: &mut dyn Guest, host: &Host<'_>) -> Result<Action, Abort> {
     let from = guest.registers();
     let too_many = from.rsi > u64::from(limits::STORAGE_BUFFERS);
-    if too_many || from.rcx.checked_add(from.r8).is_none() {
+    if too_many || host.fourth(from).checked_add(from.r8).is_none() {
         return Ok(give(guest, MINUS_ONE));
     }
     Err(Abort::NotConfigured {
@@ -71,7 +71,7 @@ fn storage_call(guest: &mut dyn Guest) -> Result<Action, Abort> {
 }
 
 /// Timers are accepted: they would find no storage when they fire, which nobody notices.
-fn storage_task(guest: &mut dyn Guest) -> Result<Action, Abort> {
+fn storage_task(guest: &mut dyn Guest, host: &Host<'_>) -> Result<Action, Abort> {
     let call = "storage_task";
     let from = *guest.registers();
     if from.rdx > u64::from(limits::STORAGE_TASK_ARGUMENT) {
@@ -84,7 +84,7 @@ fn storage_task(guest: &mut dyn Guest) -> Result<Action, Abort> {
     guest
         .check_readable(from.rsi, from.rdx)
         .map_err(|source| Abort::Memory { call, source })?;
-    if from.rcx == 0 && from.r8 == 0 {
+    if host.fourth(&from) == 0 && from.r8 == 0 {
         return Err(Abort::NotConfigured {
             call,
             what: "storage",

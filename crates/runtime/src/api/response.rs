@@ -71,9 +71,11 @@ pub(crate) enum BadAnswer {
     },
 }
 
-/// Reads the answer, and carries out what its extra block says.
+/// Reads the answer, of which `body` is the fourth argument, and carries out what its extra block
+/// says.
 pub(crate) fn decode(
     guest: &dyn Guest,
+    body: u64,
     transaction: &mut dyn Transaction,
 ) -> Result<Answer, BadAnswer> {
     let from = guest.registers();
@@ -82,7 +84,7 @@ pub(crate) fn decode(
     if !(limits::STATUS_MIN..=limits::STATUS_MAX).contains(&status) {
         return Err(BadAnswer::Status { status });
     }
-    let (body, length) = (from.rcx, from.r8);
+    let length = from.r8;
     let bad_body = |source| BadAnswer::Memory {
         what: "body",
         source,

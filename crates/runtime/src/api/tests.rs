@@ -44,6 +44,7 @@ impl Bench {
                 max_memory: 7,
                 ..Meminfo::default()
             },
+            by_syscall: false,
         };
         dispatch(&mut self.guest, u64::from(number), &mut host)
     }
@@ -58,6 +59,7 @@ impl Bench {
             journal: None,
             deadline: Instant::now(),
             memory: Meminfo::default(),
+            by_syscall: false,
         };
         dispatch(&mut self.guest, u64::from(number), &mut host)
     }
@@ -359,8 +361,8 @@ fn stops_and_linux_calls() {
     }
     assert_eq!(bench.in_request(39, [0; 6]), Ok(Action::Linux));
     assert_eq!(
-        bench.in_request(calls::BACKEND_RESPONSE, [0; 6]),
-        Ok(Action::Respond)
+        bench.in_request(calls::BACKEND_RESPONSE, [0, 0, 0, 5, 0, 0]),
+        Ok(Action::Respond { body: 5 })
     );
 }
 
@@ -387,7 +389,7 @@ mod answers {
         bench
             .guest
             .set_hypercall(calls::BACKEND_RESPONSE, arguments);
-        decode_response(&bench.guest, &mut bench.transaction)
+        decode_response(&bench.guest, arguments[3], &mut bench.transaction)
     }
 
     #[test]

@@ -211,10 +211,10 @@ impl Serving<'_> {
     }
 
     fn run_to_answer(&mut self, time: Duration) -> Result<Answer, Failure> {
-        if self.run(time, false)? != Stop::Responded {
+        let Stop::Responded { body } = self.run(time, false)? else {
             return Err(Failure::NoAnswer);
-        }
-        Ok(decode_response(&self.worker.fork, self.transaction)?)
+        };
+        Ok(decode_response(&self.worker.fork, body, self.transaction)?)
     }
 
     /// Runs with the transaction at hand.
@@ -237,6 +237,7 @@ impl Serving<'_> {
             journal: self.instance.journal_of_output(),
             deadline: Instant::now() + time,
             memory: self.instance.memory_figures(),
+            by_syscall: false,
         };
         match run(fork, process, &mut host, limits) {
             // What the host could not write for want of memory shows as something else.

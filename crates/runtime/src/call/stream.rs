@@ -107,6 +107,7 @@ impl<'a> Stream<'a> {
             journal: Some(lines),
             deadline: Instant::now() + time,
             memory: self.instance.memory_figures(),
+            by_syscall: false,
         };
         run(fork, process, &mut host, self.instance.run_limits(time))
     }

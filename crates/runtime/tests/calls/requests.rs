@@ -354,12 +354,17 @@ fn crossed_calls() -> Result<(), String> {
             __asm__ volatile("syscall" : : "a"(TINYKVM_CALL_LOG), "D"("by syscall"), "S"(10l)
                              : "rcx", "r11", "memory");
             (void)r8, (void)r9;
-            backend_response_str(200, "text/plain", "ok");
+            char host[32];
+            assert(syscall(TINYKVM_CALL_HTTP_FIND, TINYKVM_REQUEST, "host", 4l, host, 32l) == 7);
+            assert(memcmp(host, "Host: a", 7) == 0);
+            syscall(TINYKVM_CALL_BACKEND_RESPONSE, 200l, "text/plain", 10l, "ok", 2l, NULL);
         }
         int main(void) { set_backend_get(get); wait_for_requests(); }
         "#,
     );
-    let reply = bench.get("/");
+    let mut transaction = PlainTransaction::backend();
+    transaction.request.push(b"Host: a".to_vec());
+    let reply = bench.call(&get("/"), transaction);
     reply.is(200, "ok");
     assert!(
         reply
