@@ -23,6 +23,8 @@ pub(crate) const ENOMEM: Errno = Errno(12);
 pub(crate) const EACCES: Errno = Errno(13);
 /// A pointer that is not valid.
 pub(crate) const EFAULT: Errno = Errno(14);
+/// Something is in use.
+pub(crate) const EBUSY: Errno = Errno(16);
 /// Something exists already.
 pub(crate) const EEXIST: Errno = Errno(17);
 /// A path component is no directory.
@@ -33,8 +35,14 @@ pub(crate) const EINVAL: Errno = Errno(22);
 pub(crate) const EMFILE: Errno = Errno(24);
 /// The descriptor is no terminal, or does not know this request.
 pub(crate) const ENOTTY: Errno = Errno(25);
+/// Larger than a file can be.
+pub(crate) const EFBIG: Errno = Errno(27);
+/// No room is left.
+pub(crate) const ENOSPC: Errno = Errno(28);
 /// The descriptor cannot seek.
 pub(crate) const ESPIPE: Errno = Errno(29);
+/// Nobody will ever read it.
+pub(crate) const EPIPE: Errno = Errno(32);
 /// The buffer is too small for the result.
 pub(crate) const ERANGE: Errno = Errno(34);
 
@@ -43,6 +51,14 @@ pub(crate) const ERANGE: Errno = Errno(34);
 pub(crate) const ENAMETOOLONG: Errno = Errno(36);
 /// There is no such system call.
 pub(crate) const ENOSYS: Errno = Errno(38);
+/// A message is too long.
+pub(crate) const EMSGSIZE: Errno = Errno(90);
+/// Not for this kind of object.
+pub(crate) const EOPNOTSUPP: Errno = Errno(95);
+/// The connection was broken by the other side.
+pub(crate) const ECONNRESET: Errno = Errno(104);
+/// Nobody is there to connect to.
+pub(crate) const ECONNREFUSED: Errno = Errno(111);
 /// The time is up.
 pub(crate) const ETIMEDOUT: Errno = Errno(110);
 

@@ -27,23 +27,68 @@
 
 mod access;
 mod block;
+#[allow(
+    dead_code,
+    reason = "the calls that use it come with the descriptor table"
+)]
+mod connect_rules;
 mod context;
 mod descriptor;
+#[allow(
+    dead_code,
+    reason = "the calls that use it come with the descriptor table"
+)]
+mod epoll;
 mod errno;
+#[allow(
+    dead_code,
+    reason = "the calls that use it come with the descriptor table"
+)]
+mod eventfd;
 mod file;
 mod frame;
 mod futex;
+#[allow(
+    dead_code,
+    reason = "the calls that use it come with the descriptor table"
+)]
+mod memfd;
 mod memory;
 mod output;
+#[allow(
+    dead_code,
+    reason = "the calls that use it come with the descriptor table"
+)]
+mod pair;
+#[allow(
+    dead_code,
+    reason = "the calls that use it come with the descriptor table"
+)]
+mod pipe;
 mod poll;
 mod process;
+#[allow(
+    dead_code,
+    reason = "the calls that use it come with the descriptor table"
+)]
+mod readiness;
 mod scheduler;
 mod signal;
+#[allow(
+    dead_code,
+    reason = "the calls that use it come with the descriptor table"
+)]
+mod slab;
 mod stack;
 mod system;
 mod table;
 mod thread;
 mod time;
+#[allow(
+    dead_code,
+    reason = "the calls that use it come with the descriptor table"
+)]
+mod timerfd;
 mod unknown;
 mod vdso;
 mod wire;
@@ -53,6 +98,7 @@ mod tests;
 
 use std::time::Duration;
 
+pub use connect_rules::{ConnectRuleError, ConnectRules};
 pub use process::{Process, ProcessOptions};
 pub use stack::StartError;
 pub use vdso::VDSO;

@@ -1,0 +1,3 @@
+//! `epoll`.
+
+mod set;
