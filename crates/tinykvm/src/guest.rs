@@ -178,8 +178,10 @@ pub trait Guest {
     /// [`EngineError`] if KVM fails.
     fn set_vector_state(&mut self, state: &VectorState) -> Result<(), EngineError>;
 
-    /// From the next run on, [`Exit::TimeSlice`](crate::Exit::TimeSlice) ends a run in user code
-    /// after `slice` at the latest (it is rounded up to what the timer can do); `None`: never.
+    /// Lets the guest run for `slice` of wall time (rounded up to what the timer can do), from the
+    /// next run on and over system calls; then a run ends in user code with
+    /// [`Exit::TimeSlice`](crate::Exit::TimeSlice), and a slice of the same length starts with the
+    /// next. `None`: no slices.
     fn set_time_slice(&mut self, slice: Option<Duration>);
 
     /// Wall time until the current call's budget ends.

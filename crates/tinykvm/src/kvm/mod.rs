@@ -14,4 +14,4 @@ pub(crate) use dirty_ring::DirtyRing;
 pub use vcpu::ioctl_count;
 pub(crate) use vcpu::{Stop, Vcpu};
 pub(crate) use vm::{SlotKind, Vm};
-pub(crate) use watchdog::{Registration, Watchdog, with_signal_blocked};
+pub(crate) use watchdog::{Registration, Timer, Watchdog, with_signal_blocked};

@@ -10,12 +10,12 @@ use std::ptr::NonNull;
 use kvm_bindings::{
     KVM_EXIT_DIRTY_RING_FULL, KVM_EXIT_HLT, KVM_EXIT_IO, KVM_EXIT_IO_IN, KVM_EXIT_MMIO,
     KVM_EXIT_SHUTDOWN, KVM_SYNC_X86_REGS, KVM_SYNC_X86_SREGS, Msrs, kvm_device_attr, kvm_msr_entry,
-    kvm_regs, kvm_run, kvm_sregs, kvm_sync_regs, kvm_vcpu_events, kvm_xcr, kvm_xcrs,
+    kvm_regs, kvm_run, kvm_sregs, kvm_sync_regs, kvm_vcpu_events, kvm_xcr, kvm_xcrs, kvm_xsave,
 };
 use kvm_ioctls::VcpuFd;
 
 use super::Device;
-use crate::EngineError;
+use crate::{EngineError, VectorState};
 
 thread_local! {
     static IOCTLS: Cell<u64> = const { Cell::new(0) };
@@ -59,12 +59,25 @@ pub(crate) enum Stop {
     Other(u32),
 }
 
+impl Stop {
+    /// The exit as `KVM_EXIT_*`, where it is the guest's end.
+    pub(crate) fn end(self) -> u32 {
+        match self {
+            Self::NoMemory { .. } => KVM_EXIT_MMIO,
+            Self::Other(reason) => reason,
+            _ => KVM_EXIT_SHUTDOWN,
+        }
+    }
+}
+
 /// A vCPU with its shared page.
 #[derive(Debug)]
 pub(crate) struct Vcpu {
     fd: VcpuFd,
     shared: NonNull<kvm_run>,
     runs: u64,
+    /// RIP at the `out` that the last run ended with, as KVM reports it.
+    out_at: Option<u64>,
 }
 
 // SAFETY: `shared` points into the mapping that `fd` owns and moves with it; a vCPU may run on
@@ -93,6 +106,7 @@ impl Vcpu {
             fd,
             shared,
             runs: 0,
+            out_at: None,
         };
         vcpu.share_clock();
         vcpu.shared_mut().kvm_valid_regs = u64::from(KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS);
@@ -217,12 +231,62 @@ impl Vcpu {
         unsafe { self.immediate_exit().write_volatile(0) };
     }
 
+    /// Keeps the next run from entering the guest, as the watchdog does.
+    pub(crate) fn set_immediate_exit(&mut self) {
+        // SAFETY: as above.
+        unsafe { self.immediate_exit().write_volatile(1) };
+    }
+
+    /// RIP at the `out` that the last run ended with, as KVM reports it.
+    pub(crate) fn out_at(&self) -> Option<u64> {
+        self.out_at
+    }
+
+    /// Lets KVM finish the `out` that the last run ended with. Otherwise it would step over an
+    /// instruction at the same address, whoever gets there next. The registers are then to be set.
+    /// The caller looks whether a deadline has passed meanwhile.
+    pub(crate) fn finish_out(&mut self) -> Result<(), EngineError> {
+        self.registers_mut().rip = 0;
+        self.set_immediate_exit();
+        let stop = self.run();
+        self.clear_immediate_exit();
+        stop.map(drop)
+    }
+
+    /// The vector state, by ioctl: the first `size` bytes of an XSAVE area.
+    pub(crate) fn xsave(&self, size: usize) -> Result<VectorState, EngineError> {
+        count_ioctl();
+        let area = self
+            .fd
+            .get_xsave()
+            .map_err(|error| EngineError::ioctl("KVM_GET_XSAVE", error))?;
+        let bytes: Vec<u8> = area.region.iter().flat_map(|w| w.to_le_bytes()).collect();
+        Ok(VectorState::new(&bytes[..size.min(bytes.len())]))
+    }
+
+    /// Loads vector state by ioctl. False if it is not a proper one.
+    pub(crate) fn set_xsave(&self, state: &[u8]) -> Result<bool, EngineError> {
+        let mut area = kvm_xsave::default();
+        for (word, bytes) in area.region.iter_mut().zip(state.chunks_exact(4)) {
+            *word = u32::from_le_bytes(bytes.try_into().unwrap_or_default());
+        }
+        count_ioctl();
+        // SAFETY: KVM copies one page, the size of the structure; no larger component is ever
+        // enabled in XCR0.
+        match unsafe { self.fd.set_xsave(&area) } {
+            Ok(()) => Ok(true),
+            Err(error) if error.errno() == libc::EINVAL => Ok(false),
+            Err(error) => Err(EngineError::ioctl("KVM_SET_XSAVE", error)),
+        }
+    }
+
     /// Runs the guest until it stops.
     ///
     /// # Errors
     /// [`EngineError::System`] if `KVM_RUN` fails other than by a signal.
     pub(crate) fn run(&mut self) -> Result<Stop, EngineError> {
         self.runs += 1;
+        self.out_at = None;
         count_ioctl();
         // `VcpuFd::run` would decode into borrowed slices that we do not need.
         // SAFETY: KVM_RUN has no argument; all memory it touches is registered with the machine
@@ -246,6 +310,7 @@ impl Vcpu {
         let shared = self.shared();
         match shared.exit_reason {
             KVM_EXIT_IO => {
+                let rip = self.registers().rip;
                 // SAFETY: the exit reason says that `io` is the valid member.
                 let io = unsafe { shared.__bindgen_anon_1.io };
                 let offset = crate::units::to_usize(io.data_offset);
@@ -257,6 +322,7 @@ impl Vcpu {
                     unsafe { data.write_bytes(0, usize::from(io.size) * io.count as usize) };
                     return Stop::In;
                 }
+                self.out_at = Some(rip);
                 let mut value = [0; 4];
                 let size = usize::from(io.size).min(4);
                 // SAFETY: as above.

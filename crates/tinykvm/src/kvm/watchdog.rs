@@ -1,7 +1,7 @@
 //! Time limits without a system call per request.
 //!
-//! Each vCPU has a [`Timer`]: an atomic word with its deadline, which the thread that runs the
-//! vCPU sets and clears with plain stores. One watchdog thread sleeps until the earliest deadline
+//! Each vCPU has a [`Timer`]: an atomic word with its deadline, and one with the end of a thread's
+//! time slice, which the thread that runs the vCPU sets and clears with plain stores. One watchdog thread sleeps until the earliest deadline
 //! it can see, but never longer than the shortest limit in use, so a deadline that is set while
 //! it sleeps is never missed. At a deadline it sets the vCPU's `immediate_exit` and sends the
 //! thread a signal whose handler does nothing: `KVM_RUN` returns EINTR.
@@ -47,11 +47,71 @@ fn signal() -> i32 {
     libc::SIGRTMIN() + SIGNAL_OFFSET
 }
 
-/// The deadline of one vCPU.
+/// A point in time at which the watchdog interrupts a vCPU: 0, or nanoseconds of the monotonic
+/// clock with the two flag bits below.
+#[derive(Debug, Default)]
+struct Alarm(AtomicU64);
+
+impl Alarm {
+    fn set(&self, at: u64) {
+        self.0.store((at | FLAGS) ^ FLAGS, Ordering::Release);
+    }
+
+    /// Takes it back. True if the vCPU was interrupted for it; no signal is on its way then.
+    fn clear(&self) -> bool {
+        loop {
+            let state = self.0.load(Ordering::Acquire);
+            match state & FLAGS {
+                _ if state == 0 => return false,
+                0 => {
+                    let taken =
+                        self.0
+                            .compare_exchange(state, 0, Ordering::AcqRel, Ordering::Relaxed);
+                    if taken.is_ok() {
+                        return false;
+                    }
+                }
+                KICKED => {
+                    self.0.store(0, Ordering::Relaxed);
+                    return true;
+                }
+                _ => std::hint::spin_loop(),
+            }
+        }
+    }
+
+    /// True if it has passed and the vCPU is being interrupted for it.
+    fn fired(&self) -> bool {
+        self.0.load(Ordering::Acquire) & FLAGS != 0
+    }
+
+    /// Calls `kick` if it has passed. Returns it if it is to come.
+    fn check(&self, now: u64, kick: impl FnOnce()) -> Option<u64> {
+        let state = self.0.load(Ordering::Acquire);
+        if state == 0 || state & FLAGS != 0 {
+            return None;
+        }
+        if state > now {
+            return Some(state);
+        }
+        let kicking = state | KICKING;
+        if self
+            .0
+            .compare_exchange(state, kicking, Ordering::AcqRel, Ordering::Relaxed)
+            .is_ok()
+        {
+            kick();
+            self.0.store(state | KICKED, Ordering::Release);
+        }
+        None
+    }
+}
+
+/// The deadline of one vCPU, and the end of a thread's time slice within it.
 #[derive(Debug)]
 pub(crate) struct Timer {
-    /// 0, or the deadline in nanoseconds of the monotonic clock with the two flag bits below.
-    state: AtomicU64,
+    deadline: Alarm,
+    slice: Alarm,
     thread: AtomicI32,
     /// Shortest limit this timer was ever armed with, nanoseconds.
     shortest: AtomicU64,
@@ -75,11 +135,14 @@ impl Timer {
     pub(crate) fn arm(&self, now: u64, budget: Duration) {
         let budget = nanoseconds(budget).max(1000);
         self.thread.store(thread_id(), Ordering::Relaxed);
-        let deadline = now.saturating_add(budget) | FLAGS;
-        self.state.store(deadline ^ FLAGS, Ordering::Release);
-        if budget < self.shortest.load(Ordering::Relaxed) {
-            self.shortest.store(budget, Ordering::Relaxed);
-            // The watchdog may sleep past this deadline: let it look again.
+        self.deadline.set(now.saturating_add(budget));
+        self.look_every(budget);
+    }
+
+    /// The watchdog may sleep past a deadline that is `length` from now: lets it look again.
+    fn look_every(&self, length: u64) {
+        if length < self.shortest.load(Ordering::Relaxed) {
+            self.shortest.store(length, Ordering::Relaxed);
             drop(lock(&self.watchdog.timers));
             self.watchdog.changed.notify_one();
         }
@@ -87,31 +150,41 @@ impl Timer {
 
     /// Takes the deadline back. True if it had passed. Afterwards no signal is on its way.
     pub(crate) fn disarm(&self, vcpu: &mut Vcpu) -> bool {
-        loop {
-            let state = self.state.load(Ordering::Acquire);
-            match state & FLAGS {
-                _ if state == 0 => return false,
-                0 => {
-                    let taken =
-                        self.state
-                            .compare_exchange(state, 0, Ordering::AcqRel, Ordering::Relaxed);
-                    if taken.is_ok() {
-                        return false;
-                    }
-                }
-                KICKED => {
-                    self.state.store(0, Ordering::Relaxed);
-                    vcpu.clear_immediate_exit();
-                    return true;
-                }
-                _ => std::hint::spin_loop(),
+        let fired = self.deadline.clear();
+        if fired {
+            vcpu.clear_immediate_exit();
+        }
+        fired
+    }
+
+    /// Ends the slice at `end` (monotonic nanoseconds), which is `length` from now at most.
+    pub(crate) fn arm_slice(&self, end: u64, length: u64) {
+        self.thread.store(thread_id(), Ordering::Relaxed);
+        self.slice.set(end);
+        self.look_every(length);
+    }
+
+    /// Takes the slice's end back. True if it had passed.
+    pub(crate) fn disarm_slice(&self, vcpu: &mut Vcpu) -> bool {
+        let fired = self.slice.clear();
+        if fired {
+            vcpu.clear_immediate_exit();
+            // Both may have passed: the vCPU stays interrupted for the deadline.
+            if self.deadline.fired() {
+                vcpu.set_immediate_exit();
             }
         }
+        fired
+    }
+
+    /// True if the slice has ended and the vCPU was interrupted for it.
+    pub(crate) fn slice_fired(&self) -> bool {
+        self.slice.fired()
     }
 
     /// Time from `now` (monotonic nanoseconds) to the deadline; the longest there is without one.
     pub(crate) fn left(&self, now: u64) -> Duration {
-        match self.state.load(Ordering::Acquire) & !FLAGS {
+        match self.deadline.0.load(Ordering::Acquire) & !FLAGS {
             0 => Duration::MAX,
             deadline => Duration::from_nanos(deadline.saturating_sub(now)),
         }
@@ -119,43 +192,33 @@ impl Timer {
 
     /// True if the deadline has passed and the vCPU was interrupted for it.
     pub(crate) fn fired(&self) -> bool {
-        self.state.load(Ordering::Acquire) & FLAGS != 0
+        self.deadline.fired()
     }
 
-    /// Interrupts the vCPU if its deadline has passed. Returns the deadline if it is to come.
+    /// Interrupts the vCPU if its time has passed. Returns when it has to be looked at again.
     fn check(&self, now: u64) -> Option<u64> {
-        let state = self.state.load(Ordering::Acquire);
-        if state == 0 || state & FLAGS != 0 {
-            return None;
+        let deadline = self.deadline.check(now, || self.kick());
+        let slice = self.slice.check(now, || self.kick());
+        deadline.into_iter().chain(slice).min()
+    }
+
+    fn kick(&self) {
+        let address = *lock(&self.immediate_exit);
+        if address != 0 {
+            // SAFETY: the vCPU's page is mapped until `Registration::drop`, which clears the
+            // address under the lock; the byte is volatile shared state by the KVM API.
+            unsafe { (address as *mut u8).write_volatile(1) };
         }
-        if state > now {
-            return Some(state);
+        // SAFETY: signals a thread of this process; if it is gone the call fails harmlessly.
+        // It cannot be gone while its call lasts: `Alarm::clear` waits for KICKED.
+        unsafe {
+            libc::syscall(
+                libc::SYS_tgkill,
+                libc::getpid(),
+                self.thread.load(Ordering::Relaxed),
+                signal(),
+            );
         }
-        let kicking = state | KICKING;
-        if self
-            .state
-            .compare_exchange(state, kicking, Ordering::AcqRel, Ordering::Relaxed)
-            .is_ok()
-        {
-            let address = *lock(&self.immediate_exit);
-            if address != 0 {
-                // SAFETY: the vCPU's page is mapped until `Registration::drop`, which clears the
-                // address under the lock; the byte is volatile shared state by the KVM API.
-                unsafe { (address as *mut u8).write_volatile(1) };
-            }
-            // SAFETY: signals a thread of this process; if it is gone the call fails harmlessly.
-            // It cannot be gone while its call lasts: `disarm` waits for KICKED.
-            unsafe {
-                libc::syscall(
-                    libc::SYS_tgkill,
-                    libc::getpid(),
-                    self.thread.load(Ordering::Relaxed),
-                    signal(),
-                );
-            }
-            self.state.store(state | KICKED, Ordering::Release);
-        }
-        None
     }
 }
 
@@ -172,7 +235,8 @@ impl std::ops::Deref for Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        self.0.state.store(0, Ordering::Release);
+        self.0.deadline.set(0);
+        self.0.slice.set(0);
         *lock(&self.0.immediate_exit) = 0;
         lock(&self.0.watchdog.timers).retain(|timer| !Arc::ptr_eq(timer, &self.0));
     }
@@ -203,7 +267,8 @@ impl Watchdog {
     /// A timer for `vcpu`.
     pub(crate) fn register(&self, vcpu: &Vcpu) -> Registration {
         let timer = Arc::new(Timer {
-            state: AtomicU64::new(0),
+            deadline: Alarm::default(),
+            slice: Alarm::default(),
             thread: AtomicI32::new(0),
             shortest: AtomicU64::new(u64::MAX),
             immediate_exit: Mutex::new(vcpu.immediate_exit() as usize),

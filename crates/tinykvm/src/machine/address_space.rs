@@ -310,6 +310,13 @@ impl AddressSpace {
         Ok(())
     }
 
+    /// A page fault in user code. True if the page tables now allow the access, so that the guest
+    /// can try again.
+    pub(super) fn resolve_fault(&mut self, address: u64, error_code: u64) -> bool {
+        let _ = (address, error_code);
+        false
+    }
+
     /// See [`Guest::mapped`](crate::Guest::mapped).
     pub(super) fn mapped(&self, address: u64) -> Option<MappedRange> {
         let heap = self.book.heap;

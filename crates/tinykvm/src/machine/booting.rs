@@ -11,6 +11,7 @@ use super::core::Core;
 use super::engine::Engine;
 use super::exit::Exit;
 use super::guest_memory::GuestMemory;
+use super::probe::Flavour;
 use super::system;
 use super::template::Template;
 use crate::arch::x86_64::special::USER_RFLAGS;
@@ -136,6 +137,9 @@ impl Booting {
                 &mut editor,
                 options.vdso.map_or(0, |image| image.len() as u64),
             )?;
+            if engine.flavour() == Flavour::Pvm {
+                system::map_vector_area(&mut editor)?;
+            }
             let root = editor.root();
             main = memory.main;
             root
@@ -247,9 +251,12 @@ impl Booting {
     /// # Errors
     /// [`EngineError`] if KVM or the host's memory refuses.
     pub fn freeze(mut self) -> Result<Template, EngineError> {
+        // A wait call that came as a system call stands in ring 0 on hardware.
+        self.core.enter_user_mode();
         let registers = *self.core.vcpu.registers();
         let special = *self.core.vcpu.special();
-        self.core.run_stub(stubs::user().save)?;
+        self.core.freeze_vectors()?;
+        let (keeps_vectors, slice) = (self.core.vectors.keeps(), self.core.slice.length());
         let full = |_| EngineError::Internal("no room to map the reserve");
         let book = {
             let space = &mut self.core.space;
@@ -289,6 +296,8 @@ impl Booting {
             special,
             call_stack,
             request_pages,
+            keeps_vectors,
+            slice,
         })
     }
 

@@ -7,21 +7,22 @@ use tinykvm_abi::{calls, port};
 use super::address_space::AddressSpace;
 use super::book::Book;
 use super::clock::Clock;
+use super::context::Waiting;
 use super::engine::Engine;
-use super::exit::{Exception, Exit, GENERAL_PROTECTION, PAGE_FAULT};
+use super::exit::Exit;
 use super::guest_memory::GuestMemory;
 use super::probe::Flavour;
+use super::slice::Slice;
+use super::vectors::Vectors;
 use super::{system, template::Template};
-use crate::arch::x86_64::descriptors::{VECTORS, has_error_code};
-use crate::arch::x86_64::special::{self, IOPL, USER_RFLAGS};
+use crate::arch::x86_64::descriptors::VECTORS;
+use crate::arch::x86_64::special::{self, USER_RFLAGS};
 use crate::arch::x86_64::stubs::{self, OUT_LENGTH, PORT_INTERNAL};
 use crate::kvm::time::time_stamp;
 use crate::kvm::{Registration, SlotKind, Stop, Vcpu, Vm, with_signal_blocked};
 use crate::mem::Mapping;
-use crate::plan::layout::{
-    EXCEPTION_STACK, EXCEPTION_STUBS, HOST_PAGE_PHYSICAL, MAIN_PHYSICAL, SYSTEM, SYSTEM_USER_STUBS,
-};
-use crate::units::to_usize;
+use crate::plan::layout::{HOST_PAGE_PHYSICAL, MAIN_PHYSICAL, SYSTEM_USER_STUBS};
+use crate::units::{page_down, to_usize};
 use crate::{EngineError, PAGE_SIZE, Registers};
 use kvm_bindings::kvm_sregs;
 
@@ -36,15 +37,6 @@ const FLUSH_PHYSICAL: u64 = 0x1_0000;
 /// How often a first run is tried again (ENOMEM when a helper thread of KVM was interrupted).
 const FIRST_RUN_TRIES: u32 = 3;
 
-/// What the vCPU waits in, and so how it must be resumed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Waiting {
-    /// Nothing special: the registers are where it goes on.
-    Plain,
-    /// A system call.
-    Syscall,
-}
-
 /// The VM. Fields drop in this order: first what the watchdog knows, memory last.
 #[derive(Debug)]
 pub(super) struct Core {
@@ -56,7 +48,13 @@ pub(super) struct Core {
     /// The template, in a fork.
     pub(super) template: Option<Arc<Template>>,
     pub(super) clock: Clock,
-    waiting: Waiting,
+    pub(super) waiting: Waiting,
+    pub(super) vectors: Vectors,
+    pub(super) slice: Slice,
+    /// How the guest ended while the host looked at it.
+    pub(super) ended: Option<Exit>,
+    /// The last run was interrupted: KVM may hold an exception that it did not deliver.
+    interrupted: bool,
     /// A page for [`Vm::flush`], made when first needed.
     scratch: Option<Mapping>,
 }
@@ -102,6 +100,10 @@ impl Core {
             template: None,
             clock: Clock::default(),
             waiting: Waiting::Plain,
+            vectors: Vectors::default(),
+            slice: Slice::default(),
+            ended: None,
+            interrupted: false,
             scratch: None,
         })
     }
@@ -182,16 +184,39 @@ impl Core {
     /// Forgets what the vCPU was waiting in: the registers are about to be replaced.
     pub(super) fn abandon(&mut self) {
         self.waiting = Waiting::Plain;
+        self.vectors.forget();
+        self.slice.restart();
+        self.ended = None;
+    }
+
+    /// Forgets an exception that KVM was about to deliver: the instruction will raise it again.
+    pub(super) fn forget_events(&mut self) -> Result<(), EngineError> {
+        if std::mem::take(&mut self.interrupted) {
+            self.vcpu.clear_events()?;
+        }
+        Ok(())
     }
 
     /// Runs the guest until it asks for something or a limit ends it.
     pub(super) fn run(&mut self) -> Result<Exit, EngineError> {
         self.flush_if_stale()?;
-        if self.waiting == Waiting::Syscall
-            && let Some(exit) = self.leave_syscall()
-        {
+        if self.slice.is_over() {
+            self.slice.restart();
+            self.syscall_to_context();
+            return Ok(Exit::TimeSlice);
+        }
+        if let Some(exit) = self.go_on()? {
             return Ok(exit);
         }
+        self.forget_events()?;
+        self.slice.start(&self.timer);
+        let result = self.run_to_exit();
+        self.slice.stop(&self.timer, &mut self.vcpu);
+        self.vectors.stopped(matches!(result, Ok(Exit::Syscall)));
+        result
+    }
+
+    fn run_to_exit(&mut self) -> Result<Exit, EngineError> {
         loop {
             match self.vcpu.run()? {
                 Stop::Out { port, value } => match self.interpret(port, value) {
@@ -205,26 +230,42 @@ impl Core {
                     None => {}
                 },
                 Stop::In => {}
-                Stop::Interrupted if self.timer.fired() => return Ok(Exit::Deadline),
-                Stop::Interrupted => {}
+                Stop::Interrupted => {
+                    if let Some(exit) = self.interrupted()? {
+                        return Ok(exit);
+                    }
+                }
                 Stop::RingFull => {
                     if !self.make_room()? {
                         return Ok(Exit::MemoryLimit);
                     }
                 }
-                Stop::Shutdown => {
-                    return Ok(Exit::Shutdown {
-                        reason: kvm_bindings::KVM_EXIT_SHUTDOWN,
-                    });
-                }
-                Stop::NoMemory { .. } => {
-                    return Ok(Exit::Shutdown {
-                        reason: kvm_bindings::KVM_EXIT_MMIO,
-                    });
-                }
-                Stop::Other(reason) => return Ok(Exit::Shutdown { reason }),
+                end => return Ok(Exit::Shutdown { reason: end.end() }),
             }
         }
+    }
+
+    /// A signal, of the watchdog or of somebody else.
+    fn interrupted(&mut self) -> Result<Option<Exit>, EngineError> {
+        let over = self.slice.take(&self.timer, &mut self.vcpu);
+        if self.timer.fired() {
+            self.interrupted = true;
+            return Ok(Some(Exit::Deadline));
+        }
+        if !over {
+            return Ok(None);
+        }
+        // What is half done in a stub of ours is done first.
+        let rip = self.vcpu.registers().rip;
+        let in_stub = page_down(rip) == SYSTEM_USER_STUBS || self.vcpu.special().cs.dpl != 3;
+        if in_stub {
+            self.slice.prolong(&self.timer);
+            return Ok(None);
+        }
+        self.interrupted = true;
+        self.slice.restart();
+        self.waiting = Waiting::Context;
+        Ok(Some(Exit::TimeSlice))
     }
 
     fn is_over_limit(&mut self) -> bool {
@@ -237,7 +278,7 @@ impl Core {
         }
     }
 
-    fn make_room(&mut self) -> Result<bool, EngineError> {
+    pub(super) fn make_room(&mut self) -> Result<bool, EngineError> {
         let memory = &mut self.space.memory;
         match (&mut memory.tracker, &self.template) {
             (Some(tracker), Some(template)) => tracker.make_room(&memory.main, template.memory()),
@@ -261,7 +302,7 @@ impl Core {
     }
 
     /// What an `out` means; `None` if the guest just goes on.
-    fn interpret(&mut self, port: u16, value: u32) -> Option<Exit> {
+    pub(super) fn interpret(&mut self, port: u16, value: u32) -> Option<Exit> {
         let ring = self.vcpu.special().cs.dpl;
         let registers = self.vcpu.registers();
         let behind = match self.engine.probe.rip_at_out {
@@ -285,7 +326,7 @@ impl Core {
             }
             port if exceptions.contains(&port) => {
                 let vector = u8::try_from(port - port::PORT_EXCEPTION).unwrap_or(0);
-                Some(self.exception(vector, ring))
+                self.exception(vector, ring)
             }
             // Any other port, or one of ours from elsewhere, is a write to nothing.
             _ => None,
@@ -298,94 +339,6 @@ impl Core {
         } else {
             3
         };
-        ring == expected && rip == system::syscall_entry(self.engine.flavour())
-    }
-
-    /// Shows the caller's registers as Linux code expects them.
-    fn enter_syscall(&mut self) {
-        let registers = self.vcpu.registers_mut();
-        registers.rip = registers.rcx;
-        registers.rflags = registers.r11 | IOPL;
-        self.waiting = Waiting::Syscall;
-    }
-
-    /// Prepares the return to the caller. An exit if there is no such address.
-    fn leave_syscall(&mut self) -> Option<Exit> {
-        self.waiting = Waiting::Plain;
-        let hardware = self.engine.flavour() == Flavour::Hardware;
-        let registers = self.vcpu.registers_mut();
-        // `sysretq` to a non-canonical address would fault in ring 0 on some processors.
-        if registers.rip >> 47 != 0 {
-            let registers = *registers;
-            return Some(Exit::Exception(Exception {
-                vector: GENERAL_PROTECTION,
-                error_code: 0,
-                address: 0,
-                registers,
-            }));
-        }
-        registers.rcx = registers.rip;
-        registers.r11 = registers.rflags;
-        if hardware {
-            registers.rip = system::syscall_entry(Flavour::Hardware) + OUT_LENGTH;
-            registers.rflags = 2;
-        } else {
-            registers.rflags |= IOPL;
-        }
-        None
-    }
-
-    /// Reads an exception's frame off the exception stack.
-    fn exception(&mut self, vector: u8, ring: u8) -> Exit {
-        let mut registers = *self.vcpu.registers();
-        let mut error_code = 0;
-        let stubs = SYSTEM + EXCEPTION_STUBS..SYSTEM + EXCEPTION_STUBS + PAGE_SIZE;
-        if ring == 0 && stubs.contains(&registers.rip) {
-            let words = 5 + u64::from(has_error_code(vector));
-            let at = registers.rsp.wrapping_sub(SYSTEM + EXCEPTION_STACK);
-            let frame = self
-                .space
-                .memory
-                .main
-                .bytes(EXCEPTION_STACK.wrapping_add(at), to_usize(words * 8))
-                .filter(|_| at < PAGE_SIZE);
-            let Some(frame) = frame else {
-                return Exit::Shutdown {
-                    reason: kvm_bindings::KVM_EXIT_SHUTDOWN,
-                };
-            };
-            let mut words = frame
-                .chunks_exact(8)
-                .map(|word| u64::from_le_bytes(word.try_into().unwrap_or_default()));
-            if has_error_code(vector) {
-                error_code = words.next().unwrap_or(0);
-            }
-            let rip = words.next().unwrap_or(0);
-            let code_segment = words.next().unwrap_or(0);
-            let rflags = words.next().unwrap_or(0);
-            let rsp = words.next().unwrap_or(0);
-            if code_segment & 3 != 3 {
-                return Exit::Shutdown {
-                    reason: kvm_bindings::KVM_EXIT_SHUTDOWN,
-                };
-            }
-            registers = Registers {
-                rip,
-                rflags,
-                rsp,
-                ..registers
-            };
-        }
-        let address = if vector == PAGE_FAULT {
-            self.vcpu.special().cr2
-        } else {
-            0
-        };
-        Exit::Exception(Exception {
-            vector,
-            error_code,
-            address,
-            registers,
-        })
+        ring == expected && rip == system::syscall_out(self.engine.flavour())
     }
 }

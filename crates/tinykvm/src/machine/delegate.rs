@@ -19,23 +19,12 @@ impl Core {
         }
     }
 
-    fn set_context(&mut self, registers: &Registers) {
-        *self.vcpu.registers_mut() = *registers;
+    fn set_time_slice(&mut self, slice: Option<Duration>) {
+        if slice.is_some() {
+            self.keep_vectors(true);
+        }
+        self.slice.set(slice);
     }
-
-    fn vector_state(&mut self) -> Result<VectorState, EngineError> {
-        Err(EngineError::Missing {
-            name: "vector state of threads",
-        })
-    }
-
-    fn set_vector_state(&mut self, _: &VectorState) -> Result<(), EngineError> {
-        Err(EngineError::Missing {
-            name: "vector state of threads",
-        })
-    }
-
-    fn set_time_slice(&mut self, _: Option<Duration>) {}
 
     fn time_left(&self) -> Duration {
         self.timer.left(monotonic_now())

@@ -86,6 +86,11 @@ impl Tracker {
         true
     }
 
+    /// The host is about to write this page for the engine's own ends, whatever the limit is.
+    pub(super) fn engine_writes(&mut self, page: u64) {
+        self.insert(page);
+    }
+
     /// The pages in the set.
     pub(super) fn pages(&self) -> &[u64] {
         &self.pages

@@ -127,6 +127,7 @@ impl Fork {
     /// then [`Self::enter`].
     pub fn prepare_call(&mut self, function: u64) {
         self.restore_special();
+        self.core.vectors.frozen();
         let rsp = self.template.call_stack;
         let registers = self.core.vcpu.registers_mut();
         *registers = Registers {
@@ -182,6 +183,7 @@ impl Fork {
     /// Registers may not be changed before the next [`Self::run`].
     pub fn prepare_resume(&mut self) {
         self.restore_special();
+        self.core.vectors.frozen();
         let variant = self.core.engine.probe.stub_variant();
         let rip = SYSTEM_USER_STUBS + stubs::user().resume[variant];
         *self.core.vcpu.registers_mut() = Registers {
@@ -276,6 +278,7 @@ impl Fork {
 
     /// Takes the address space's bookkeeping over from the template.
     fn restore_book(&mut self) -> Result<(), EngineError> {
+        self.core.forget_threads(&self.template);
         let space = &mut self.core.space;
         if space.changed {
             space.book = self.template.book.clone();

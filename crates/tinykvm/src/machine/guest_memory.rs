@@ -81,6 +81,16 @@ impl GuestMemory {
         self.main.bytes_mut(offset, length)
     }
 
+    /// As [`Self::physical_mut`], for the engine's own ends: no limit holds.
+    pub(super) fn engine_memory_mut(&mut self, physical: u64, length: usize) -> Option<&mut [u8]> {
+        let offset = offset(physical)?;
+        if let Some(tracker) = &mut self.tracker {
+            let last = (offset + length as u64).div_ceil(PAGE_SIZE);
+            (offset / PAGE_SIZE..last).for_each(|page| tracker.engine_writes(page));
+        }
+        self.main.bytes_mut(offset, length)
+    }
+
     fn walk(&self, address: u64) -> Option<Translation> {
         let (page, offset) = (address / PAGE_SIZE, address % PAGE_SIZE);
         let place = self.walks.place(page);

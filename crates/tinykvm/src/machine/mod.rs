@@ -9,6 +9,7 @@ mod backtrace;
 mod book;
 mod booting;
 mod clock;
+mod context;
 mod core;
 mod delegate;
 mod dirty;
@@ -17,8 +18,10 @@ mod exit;
 mod fork;
 mod guest_memory;
 mod probe;
+mod slice;
 mod system;
 mod template;
+mod vectors;
 
 pub use backtrace::backtrace;
 pub use booting::{BootOptions, Booting, Limits, Loaded};

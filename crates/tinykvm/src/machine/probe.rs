@@ -97,13 +97,14 @@ pub(crate) fn probe(device: &Device) -> Result<Probe, EngineError> {
     *vcpu.special_mut() = user;
     let entry = system::syscall_entry(Flavour::Pvm);
     vcpu.set_msrs(&special::syscall_registers(entry))?;
+    let out = system::syscall_out(Flavour::Pvm);
     let (stop, rip) = run(&mut vcpu, USER_START)?;
     if stop
         != (Stop::Out {
             port: port::PORT_SYSCALL,
             value: 0,
         })
-        || rip & !2 != entry
+        || ![out, out + stubs::OUT_LENGTH].contains(&rip)
     {
         return Err(EngineError::Missing {
             name: "a way to take system calls",
@@ -115,7 +116,7 @@ pub(crate) fn probe(device: &Device) -> Result<Probe, EngineError> {
     } else {
         Flavour::Pvm
     };
-    let rip_at_out = rip == entry;
+    let rip_at_out = rip == out;
     *vcpu.special_mut() = user;
     let (stop, _) = run(&mut vcpu, SYSTEM_USER_STUBS + stubs::user().keys)?;
     let protection_keys = matches!(

@@ -6,8 +6,8 @@ use crate::arch::x86_64::{descriptors, stubs};
 use crate::mem::Mapping;
 use crate::plan::layout::{
     EXCEPTION_STUBS, GDT, HOST_PAGE_PHYSICAL, IDT, MAIN_PHYSICAL, SYSTEM, SYSTEM_HOST_PAGE,
-    SYSTEM_USER_STUBS, SYSTEM_VDSO, SYSTEM_VECTOR_IMAGE, TSS, USER_STUBS, VDSO, VDSO_SIZE,
-    VECTOR_IMAGE, VECTOR_IMAGE_SIZE,
+    SYSTEM_USER_STUBS, SYSTEM_VDSO, SYSTEM_VECTOR_AREA, SYSTEM_VECTOR_IMAGE, TSS, USER_STUBS, VDSO,
+    VDSO_SIZE, VECTOR_AREA, VECTOR_AREA_SIZE, VECTOR_IMAGE, VECTOR_IMAGE_SIZE,
 };
 use crate::plan::page_table::{self, Access};
 use crate::{EngineError, PAGE_SIZE, Protection};
@@ -45,6 +45,26 @@ pub(super) fn syscall_entry(flavour: Flavour) -> u64 {
         Flavour::Hardware => SYSTEM + EXCEPTION_STUBS + stubs::KERNEL_SYSCALL,
         Flavour::Pvm => SYSTEM_USER_STUBS + stubs::user().syscall,
     }
+}
+
+/// Where the `out` of a system call is.
+pub(super) fn syscall_out(flavour: Flavour) -> u64 {
+    match flavour {
+        Flavour::Hardware => syscall_entry(flavour),
+        Flavour::Pvm => SYSTEM_USER_STUBS + stubs::user().syscall_out,
+    }
+}
+
+/// Maps the vector area, for the guest to save and load vector state.
+pub(super) fn map_vector_area(editor: &mut Editor<'_>) -> Result<(), EngineError> {
+    let root = editor.root();
+    let access = Access::User(Protection::READ_WRITE);
+    for offset in (0..VECTOR_AREA_SIZE).step_by(4096) {
+        let physical = MAIN_PHYSICAL + VECTOR_AREA + offset;
+        let address = SYSTEM_VECTOR_AREA + offset;
+        page_table::map(editor, root, address, physical, access).ok_or(FULL)?;
+    }
+    Ok(())
 }
 
 /// Maps the engine's own pages. `vdso` is the length of the vDSO image.

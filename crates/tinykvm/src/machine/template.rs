@@ -1,6 +1,7 @@
 //! A frozen program.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use kvm_bindings::kvm_sregs;
 
@@ -29,6 +30,9 @@ pub struct Template {
     /// Where the stacks of called functions start: zeroed memory below the program's own frames.
     pub(super) call_stack: u64,
     pub(super) request_pages: u64,
+    /// The program switches threads: system calls save vector state.
+    pub(super) keeps_vectors: bool,
+    pub(super) slice: Option<Duration>,
 }
 
 impl Template {
@@ -41,6 +45,7 @@ impl Template {
         let ring = Tracker::ring_entries(self.request_pages);
         let mut core = Core::new(self.engine, main, self.root, self.book.clone(), ring)?;
         core.template = Some(Arc::clone(self));
+        core.forget_threads(self);
         core.start_vcpu(Some(&self.special), 0)?;
         Ok(Fork::new(core, Arc::clone(self)))
     }

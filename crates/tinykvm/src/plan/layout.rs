@@ -11,6 +11,7 @@
 //!   +0x6000    exception stack               +0x00000  memfd +0..+0x7000, supervisor only
 //!   +0x7000    user stubs                    +0x10000  user stubs (RX)
 //!   +0x8000    vector image (4 pages)        +0x11000  vector image (R; RW while booting)
+//!   +0xc000    vector area (4 pages)         +0x18000  vector area (RW), under PVM only
 //!   +0x10000   vDSO image (R X)              +0x20000  host page (R): clock, randomness, vCPU record
 //!   +0x20000   page tables and frames        +0x21000  vDSO image (R X)
 //! ```
@@ -38,6 +39,13 @@ pub(crate) const USER_STUBS: u64 = 0x7000;
 pub(crate) const VECTOR_IMAGE: u64 = 0x8000;
 /// Bytes reserved for the vector-state image.
 pub(crate) const VECTOR_IMAGE_SIZE: u64 = 0x4000;
+/// Offset of the memory in which the guest itself saves and loads the vector state of threads.
+/// Its first words are for the stub that does it.
+pub(crate) const VECTOR_AREA: u64 = 0xc000;
+/// Offset of the state (an XSAVE area) in it.
+pub(crate) const VECTOR_AREA_STATE: u64 = VECTOR_AREA + 64;
+/// Bytes reserved for it.
+pub(crate) const VECTOR_AREA_SIZE: u64 = 0x4000;
 /// Offset of the vDSO image.
 pub(crate) const VDSO: u64 = 0x1_0000;
 /// Bytes reserved for the vDSO image.
@@ -51,6 +59,8 @@ pub(crate) const SYSTEM: u64 = 0x7fff_ff80_0000;
 pub(crate) const SYSTEM_USER_STUBS: u64 = SYSTEM + 0x1_0000;
 /// Virtual address of the vector-state image.
 pub(crate) const SYSTEM_VECTOR_IMAGE: u64 = SYSTEM + 0x1_1000;
+/// Virtual address of the vector area.
+pub(crate) const SYSTEM_VECTOR_AREA: u64 = SYSTEM + 0x1_8000;
 /// Virtual address of the host page. The vDSO finds it one page below itself.
 pub(crate) const SYSTEM_HOST_PAGE: u64 = SYSTEM + 0x2_0000;
 /// Virtual address of the vDSO image.
@@ -80,5 +90,9 @@ pub(crate) const STACK_SIZE: u64 = 8 << 20;
 
 /// Offset of the random bytes in the host page.
 pub(crate) const HOST_PAGE_RANDOM: u64 = 64;
+/// Offset in the host page of the byte that makes the stub of system calls save vector state.
+pub(crate) const HOST_PAGE_KEEP: u64 = 1024;
+/// Offset in the host page of RAX, RCX, RDX and RIP behind the stub that loads vector state.
+pub(crate) const HOST_PAGE_TARGET: u64 = 1032;
 /// Offset of the vCPU record in the host page.
 pub(crate) const HOST_PAGE_VCPU_RECORD: u64 = 2048;

@@ -119,3 +119,52 @@ int main_frozen(void) {
 __attribute__((naked)) void _start(void) { asm("and $-16,%rsp; call main_frozen; ud2"); }
 // The vector register that was set before the freeze.
 asm(".globl frozen_vector\nfrozen_vector: vextracti128 $1,%ymm7,%xmm1; vmovq %xmm1,%rdi; mov $0x10010,%eax; out %eax,$0\n");
+
+// Contexts. All registers but RSP get the values of context_in, the carry and the direction flag
+// are set; then the program stops, and what the registers are afterwards goes to context_out.
+unsigned char context_in[16 * 32 + 16 * 8] __attribute__((aligned(64))), context_out[16 * 32 + 16 * 8 + 8] __attribute__((aligned(64)));
+volatile u64 released;
+asm(".macro context_load\n"
+	".altmacro\n"
+	".irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\n vmovdqu context_in+32*\\n(%rip),%ymm\\n\n .endr\n"
+	".set at, 512\n"
+	".irp r, rax,rbx,rcx,rdx,rsi,rdi,rbp,r8,r9,r10,r11,r12,r13,r14,r15\n mov context_in+at(%rip),%\\r\n .set at, at+8\n .endr\n"
+	"stc\n std\n"
+	".endm\n"
+	".macro context_store\n"
+	".set at, 512\n"
+	".irp r, rax,rbx,rcx,rdx,rsi,rdi,rbp,r8,r9,r10,r11,r12,r13,r14,r15\n mov %\\r,context_out+at(%rip)\n .set at, at+8\n .endr\n"
+	"pushfq\n popq context_out+at+8(%rip)\n cld\n"
+	".irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\n vmovdqu %ymm\\n,context_out+32*\\n(%rip)\n .endr\n"
+	"mov $0x10010,%eax; out %eax,$0\n"
+	".endm\n"
+	".globl context_syscall\ncontext_syscall: context_load\n syscall\n context_store\n"
+	".globl context_out_port\ncontext_out_port: context_load\n out %eax,$0\n context_store\n"
+	".globl context_fault\ncontext_fault: context_load\n ud2\n context_store\n"
+	// Spins until it is released; the flags are those of the comparison.
+	".globl context_spin\ncontext_spin: context_load\n 1: cmpq $0,released(%rip)\n je 1b\n context_store\n");
+// Another thread: other contents everywhere, then a stop.
+asm(".globl other_thread\nother_thread:\n"
+	".irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\n vpcmpeqd %ymm\\n,%ymm\\n,%ymm\\n\n .endr\n"
+	".irp r, rax,rbx,rcx,rdx,rsi,rdi,rbp,r8,r9,r10,r11,r12,r13,r14,r15\n mov $-1,%\\r\n .endr\n"
+	"clc; mov $0x222,%eax; syscall\n"
+	"mov $0x10010,%eax; mov $3,%edi; out %eax,$0\n");
+// Works with all kinds of registers until the sum is complete.
+asm(".globl spin_sum\nspin_sum:\n"
+	"mov $1,%eax; vmovq %rax,%xmm0; vpbroadcastq %xmm0,%ymm0; vpxor %xmm1,%xmm1,%xmm1; xor %esi,%esi; xor %ebx,%ebx; fldz\n"
+	"1: vpaddq %ymm0,%ymm1,%ymm1; add %rdi,%rsi; fld1; faddp; inc %rbx; dec %rdi; jnz 1b\n"
+	"vextracti128 $1,%ymm1,%xmm2; vpaddq %xmm2,%xmm1,%xmm1; vpextrq $1,%xmm1,%rdx; vmovq %xmm1,%rax; add %rax,%rdx; shl $2,%rbx; xor %rbx,%rdx\n"
+	"sub $8,%rsp; fistpll (%rsp); pop %rdi\n"
+	"mov $0x10010,%eax; out %eax,$0\n");
+asm(".globl fault_read\nfault_read: mov (%rdi),%rdi; mov $0x10010,%eax; out %eax,$0\n"
+	".globl fault_divide\nfault_divide: mov $50,%eax; xor %edx,%edx; div %rdi; mov %rax,%rdi; mov $0x10010,%eax; out %eax,$0\n"
+	".globl fault_undefined\nfault_undefined: ud2; mov $7,%edi; mov $0x10010,%eax; out %eax,$0\n"
+	".globl fault_breakpoint\nfault_breakpoint: int3; mov $8,%edi; mov $0x10010,%eax; out %eax,$0\n"
+	".globl fault_push\nfault_push: push %rax; mov $0x10010,%eax; out %eax,$0\n"
+	".globl recovered\nrecovered: mov $99,%edi; mov $0x10010,%eax; out %eax,$0\n"
+	// The place of the port's instruction is the same for all threads.
+	".globl shared_out\nshared_out: out %eax,$0\n mov %rax,%rdi; mov $0x10010,%eax; out %eax,$0\n");
+void pages(u64 *at, u64 n) { u64 s = 0; for (u64 i = 0; i < n; i++) s += at[i * 512]; answer(s, 0, 0); }
+void fill(unsigned char *at, u64 n, u64 value) { for (u64 i = 0; i < n; i++) at[i] = value; answer(system_call(39, 0, 0, 0), 0, 0); }
+void or_of(u64 *at, u64 n) { u64 s = 0; for (u64 i = 0; i < n; i++) s |= at[i]; answer(s, 0, 0); }
+void calls(u64 n) { for (u64 i = 0; i < n; i++) system_call(39, 0, 0, 0); answer(n, 0, 0); }

@@ -15,6 +15,7 @@ mod limits;
 mod memory;
 mod reset;
 mod support;
+mod threads;
 
 use std::process::ExitCode;
 
@@ -28,5 +29,6 @@ fn main() -> ExitCode {
     cases.extend(limits::cases());
     cases.extend(memory::cases());
     cases.extend(reset::cases());
+    cases.extend(threads::cases());
     tinykvm_testkit::harness::run(cases)
 }

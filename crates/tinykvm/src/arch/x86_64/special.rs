@@ -1,11 +1,14 @@
 //! Control registers, segments and model-specific registers of a fresh vCPU.
 
+use std::arch::x86_64::__cpuid_count;
+
 use kvm_bindings::{CpuId, kvm_msr_entry, kvm_segment, kvm_sregs};
 
 use super::descriptors::{
     GDT_SIZE, IDT_SIZE, KERNEL_CODE, TASK, TASK_LIMIT, USER_BASE, USER_CODE, USER_DATA,
 };
 use crate::plan::layout;
+use crate::units::to_usize;
 
 /// CR0: PG, AM, WP, NE, ET, MP, PE.
 const CR0: u64 = 0x8005_0033;
@@ -22,6 +25,10 @@ const CR4_SMEP: u64 = 1 << 20;
 const XCR0_X87_SSE: u64 = 0x3;
 const XCR0_AVX: u64 = 0x4;
 const XCR0_AVX512: u64 = 0xe0;
+/// An XSAVE area of x87 and SSE, with its header.
+const LEGACY_SIZE: u32 = 576;
+/// The largest that there is room for.
+const LARGEST_SIZE: u32 = 0x4000 - 64;
 
 /// RFLAGS of user code: IOPL 3 (the guest ABI's `out` from ring 3), interrupts off, and the bit
 /// that is always one.
@@ -43,6 +50,8 @@ pub(crate) struct Features {
     pub(crate) cr4: u64,
     /// XCR0 to set, or `None` if KVM does not virtualise XSAVE.
     pub(crate) xcr0: Option<u64>,
+    /// Bytes of an XSAVE area (standard format) with all components that user code has.
+    pub(crate) vector_size: usize,
 }
 
 impl Features {
@@ -58,10 +67,23 @@ impl Features {
         let basic = register(1, 0, |entry| entry.ecx);
         let seven_b = register(7, 0, |entry| entry.ebx);
         let seven_c = register(7, 0, |entry| entry.ecx);
+        let end_of = |component| {
+            let size = register(0xd, component, |entry| entry.eax);
+            register(0xd, component, |entry| entry.ebx) + size
+        };
         let when = |bit: bool, value| if bit { value } else { 0 };
         let xsave = basic >> 26 & 1 != 0;
         let components = u64::from(register(0xd, 0, |entry| entry.eax));
         let group = |mask| when(components & mask == mask, mask);
+        let xcr0 = xsave.then(|| XCR0_X87_SSE | group(XCR0_AVX) | group(XCR0_AVX512));
+        let vector_size = match xcr0 {
+            Some(xcr0) => (2..32)
+                .filter(|component| xcr0 >> component & 1 != 0)
+                .map(end_of)
+                .fold(LEGACY_SIZE, u32::max),
+            // KVM leaves XCR0 as it is in the host.
+            None => __cpuid_count(0xd, 0).ebx,
+        };
         Self {
             cr4: CR4_PAE
                 | CR4_OSFXSR
@@ -70,7 +92,8 @@ impl Features {
                 | when(seven_b & 1 != 0, CR4_FSGSBASE)
                 | when(seven_b >> 7 & 1 != 0, CR4_SMEP)
                 | when(seven_c >> 2 & 1 != 0, CR4_UMIP),
-            xcr0: xsave.then(|| XCR0_X87_SSE | group(XCR0_AVX) | group(XCR0_AVX512)),
+            xcr0,
+            vector_size: to_usize(u64::from(vector_size.clamp(LEGACY_SIZE, LARGEST_SIZE))),
         }
     }
 }
@@ -128,6 +151,12 @@ pub(crate) fn user_mode(fresh: &kvm_sregs, features: Features, root: u64, gs: u6
     special.idt.base = layout::SYSTEM + layout::IDT;
     special.idt.limit = IDT_SIZE - 1;
     special
+}
+
+/// Puts the two segments that make ring 3 into `special`.
+pub(crate) fn enter_user_mode(special: &mut kvm_sregs) {
+    special.cs = segment(USER_CODE, 11, 3, true);
+    special.ss = segment(USER_DATA, 3, 3, false);
 }
 
 /// The model-specific registers behind `syscall` and `sysret`.

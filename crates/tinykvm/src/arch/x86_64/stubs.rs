@@ -55,17 +55,33 @@ global_asm!(
     ".globl tinykvm_\\name",
     ".hidden tinykvm_\\name",
     ".endr",
+    ".irp name, stub_syscall_out, stub_load, stub_load_keys, stub_load_end, stub_keep",
+    ".globl tinykvm_\\name",
+    ".hidden tinykvm_\\name",
+    ".endr",
     ".irp name, stub_save, stub_first, stub_rax, stub_rcx, stub_rdx, stub_rip",
     ".globl tinykvm_\\name",
     ".hidden tinykvm_\\name",
     ".endr",
     ".balign 64",
     "tinykvm_stubs_start:",
-    // A system call. Hardware: ring 0, on a supervisor page. PVM: ring 3, on this user page, and
-    // the host returns to the caller itself.
+    // A system call under PVM: ring 3, on this user page; the host returns to the caller itself.
+    // Flags are free: the caller's are in R11. Where threads are switched, vector state is saved.
     "tinykvm_stub_syscall:",
+    "test byte ptr [rip + tinykvm_stubs_start + {keep}], 1",
+    "jnz 2f",
+    "tinykvm_stub_syscall_out:",
     "out {syscall}, eax",
-    "sysretq",
+    "ud2",
+    "2:",
+    "mov [rip + tinykvm_stubs_start + {area}], rax",
+    "mov [rip + tinykvm_stubs_start + {area} + 8], rdx",
+    "mov eax, -1",
+    "mov edx, -1",
+    "xsave64 [rip + tinykvm_stubs_start + {area} + 64]",
+    "mov rax, [rip + tinykvm_stubs_start + {area}]",
+    "mov rdx, [rip + tinykvm_stubs_start + {area} + 8]",
+    "jmp tinykvm_stub_syscall_out",
     ".balign 16",
     // A called function returned: the guest ABI wants its result in RDI.
     "tinykvm_stub_return:",
@@ -117,6 +133,33 @@ global_asm!(
     "mov rdx, [rip + tinykvm_stub_rdx]",
     "jmp [rip + tinykvm_stub_rip]",
     ".balign 16",
+    // Into a thread under PVM: its vector state, then what the host page says. What an earlier
+    // call left in segment registers and protection keys is cleared, for this may be the first
+    // entry of a call. No instruction here changes the flags.
+    "tinykvm_stub_load_keys:",
+    "mov eax, 0",
+    "mov ecx, 0",
+    "mov edx, 0",
+    "wrpkru",
+    "tinykvm_stub_load:",
+    "tinykvm_clear_segments",
+    "mov eax, -1",
+    "mov edx, -1",
+    "xrstor64 [rip + tinykvm_stubs_start + {area} + 64]",
+    "mov rax, [rip + tinykvm_stubs_start + {target}]",
+    "mov rcx, [rip + tinykvm_stubs_start + {target} + 8]",
+    "mov rdx, [rip + tinykvm_stubs_start + {target} + 16]",
+    "jmp [rip + tinykvm_stubs_start + {target} + 24]",
+    "tinykvm_stub_load_end:",
+    ".balign 16",
+    // At a stop that is no system call: save the vector state of the thread.
+    "tinykvm_stub_keep:",
+    "mov eax, -1",
+    "mov edx, -1",
+    "xsave64 [rip + tinykvm_stubs_start + {area} + 64]",
+    "out {internal}, eax",
+    "ud2",
+    ".balign 16",
     // At the freeze: save the vector state.
     "tinykvm_stub_save:",
     "mov eax, -1",
@@ -149,12 +192,20 @@ global_asm!(
     internal = const PORT_INTERNAL,
     stop = const calls::STOP,
     image = const layout::SYSTEM_VECTOR_IMAGE - layout::SYSTEM_USER_STUBS,
+    area = const layout::SYSTEM_VECTOR_AREA - layout::SYSTEM_USER_STUBS,
+    keep = const layout::SYSTEM_HOST_PAGE + layout::HOST_PAGE_KEEP - layout::SYSTEM_USER_STUBS,
+    target = const layout::SYSTEM_HOST_PAGE + layout::HOST_PAGE_TARGET - layout::SYSTEM_USER_STUBS,
 );
 
 unsafe extern "C" {
     static tinykvm_stubs_start: u8;
     static tinykvm_stubs_end: u8;
     static tinykvm_stub_syscall: u8;
+    static tinykvm_stub_syscall_out: u8;
+    static tinykvm_stub_load: u8;
+    static tinykvm_stub_load_keys: u8;
+    static tinykvm_stub_load_end: u8;
+    static tinykvm_stub_keep: u8;
     static tinykvm_stub_return: u8;
     static tinykvm_stub_call: u8;
     static tinykvm_stub_resume: u8;
@@ -176,15 +227,24 @@ unsafe extern "C" {
 pub(crate) struct UserStubs {
     /// All of them.
     pub(crate) code: &'static [u8],
-    /// Entry of `syscall`.
+    /// Entry of `syscall` under PVM.
     pub(crate) syscall: u64,
+    /// Its `out`.
+    pub(crate) syscall_out: u64,
     /// Return address of called functions.
     pub(crate) returned: u64,
     /// Way into a function: on hardware, under PVM, under PVM with protection keys.
     pub(crate) call: [u64; 3],
     /// Way back behind the wait call, likewise.
     pub(crate) resume: [u64; 3],
-    /// Saves the vector state.
+    /// Way into a thread whose vector state is to be loaded: (never on hardware), under PVM, under
+    /// PVM with protection keys, which is the start of all of it.
+    pub(crate) load: [u64; 3],
+    /// End of that stub.
+    pub(crate) load_end: u64,
+    /// Saves the vector state of a thread.
+    pub(crate) keep: u64,
+    /// Saves the vector state of the freeze.
     pub(crate) save: u64,
     /// The first run of a vCPU.
     pub(crate) first: u64,
@@ -205,6 +265,14 @@ pub(crate) fn user() -> UserStubs {
         UserStubs {
             code: std::slice::from_raw_parts(start, to_usize(offset(end))),
             syscall: offset(&raw const tinykvm_stub_syscall),
+            syscall_out: offset(&raw const tinykvm_stub_syscall_out),
+            load: [
+                offset(&raw const tinykvm_stub_load),
+                offset(&raw const tinykvm_stub_load),
+                offset(&raw const tinykvm_stub_load_keys),
+            ],
+            load_end: offset(&raw const tinykvm_stub_load_end),
+            keep: offset(&raw const tinykvm_stub_keep),
             returned: offset(&raw const tinykvm_stub_return),
             call: [
                 offset(&raw const tinykvm_stub_call),
@@ -265,7 +333,10 @@ mod tests {
         let stubs = user();
         assert!(stubs.code.len() <= 4096);
         let at = |offset: u64| &stubs.code[to_usize(offset)..];
-        assert_eq!(at(stubs.syscall)[..2], [0xe7, 0x10]);
+        assert_eq!(at(stubs.syscall)[..2], [0xf6, 0x05], "test byte ptr");
+        assert_eq!(at(stubs.syscall_out)[..2], [0xe7, 0x10]);
+        assert_eq!(at(stubs.keep)[..1], [0xb8]);
+        assert!(stubs.load[2] < stubs.load[1] && stubs.load[1] < stubs.load_end);
         assert_eq!(at(stubs.returned)[..3], [0x48, 0x89, 0xc7]);
         assert_eq!(at(stubs.first)[..4], [0x0f, 0x31, 0xe7, 0x11]);
         assert_eq!(stubs.constants[3] - stubs.constants[0], 24);
