@@ -516,6 +516,7 @@ fn frozen_slices() {
 fn frozen_in_call() {
     let options = tinykvm::BootOptions {
         image: image(),
+        interpreter: None,
         limits: tinykvm::Limits::default(),
         vdso: None,
     };
