@@ -121,6 +121,12 @@ impl Process {
         frame::deliver_pending(self, guest)
     }
 
+    /// The guest's time slice is over: another of its threads may run now.
+    pub fn time_slice(&mut self, guest: &mut dyn Guest, host: &mut dyn Host) -> Flow {
+        let _ = (guest, host);
+        Flow::Continue
+    }
+
     /// Goes back to the state of `template`, of which `self` is a clone. Costs a pointer
     /// comparison when nothing changed since.
     pub fn reset_from(&mut self, template: &Self) {

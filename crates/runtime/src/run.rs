@@ -189,9 +189,15 @@ pub(crate) fn run(
                 call(machine, u64::from(number), host)?
             }
             Exit::Returned { value } => return Ok(Stop::Returned(value)),
-            Exit::Exception(exception) => return Err(Failure::Exception(Box::new(exception))),
+            Exit::Exception(exception) => match process.fault(machine.guest(), &exception) {
+                Flow::Continue => Action::Resume,
+                _ => return Err(Failure::Exception(Box::new(exception))),
+            },
             Exit::Deadline => return Err(Failure::Deadline { limit: limits.time }),
-            Exit::TimeSlice => continue,
+            Exit::TimeSlice => {
+                go_on(process.time_slice(machine.guest(), host), limits)?;
+                Action::Resume
+            }
             Exit::MemoryLimit => {
                 return Err(Failure::Memory {
                     limit: limits.memory,
@@ -204,14 +210,18 @@ pub(crate) fn run(
             Action::Respond { body } => return Ok(Stop::Responded { body }),
             Action::Wait { paused } => return Ok(Stop::Waiting { paused }),
             Action::Stop => return Ok(Stop::Stopped),
-            Action::Linux => match process.syscall(machine.guest(), host) {
-                Flow::Continue => {}
-                Flow::Exit { status } => return Err(Failure::Exited { status }),
-                Flow::Signal { number } => return Err(Failure::Signal { number }),
-                Flow::Deadlock => return Err(Failure::Deadlock),
-                Flow::Deadline => return Err(Failure::Deadline { limit: limits.time }),
-            },
+            Action::Linux => go_on(process.syscall(machine.guest(), host), limits)?,
         }
+    }
+}
+
+fn go_on(flow: Flow, limits: RunLimits) -> Result<(), Failure> {
+    match flow {
+        Flow::Continue => Ok(()),
+        Flow::Exit { status } => Err(Failure::Exited { status }),
+        Flow::Signal { number } => Err(Failure::Signal { number }),
+        Flow::Deadlock => Err(Failure::Deadlock),
+        Flow::Deadline => Err(Failure::Deadline { limit: limits.time }),
     }
 }
 

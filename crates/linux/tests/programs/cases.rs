@@ -29,6 +29,7 @@ pub(crate) fn all() -> Vec<Case> {
         add("clocks_need_no_exit", clocks_need_no_exit);
         add("memory", memory);
         add("signals", signals);
+        add("faults", faults);
         add("bad_pointers", bad_pointers);
         add("abort_is_a_signal", abort_is_a_signal);
         add("waiting_ends", waiting_ends);
@@ -97,6 +98,14 @@ fn memory(toolchain: Toolchain) -> Result<(), String> {
 fn signals(toolchain: Toolchain) -> Result<(), String> {
     expect(
         &run_c("signal.c", toolchain)?,
+        Flow::Exit { status: 0 },
+        "ok\n",
+    )
+}
+
+fn faults(toolchain: Toolchain) -> Result<(), String> {
+    expect(
+        &run_c("fault.c", toolchain)?,
         Flow::Exit { status: 0 },
         "ok\n",
     )

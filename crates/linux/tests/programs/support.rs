@@ -97,6 +97,14 @@ pub(crate) fn run(program: &Path, options: &ProcessOptions) -> Result<(Flow, Out
                     end => return Ok((end, host.outcome)),
                 }
             }
+            Exit::Exception(exception) => match process.fault(&mut guest, &exception) {
+                Flow::Continue => {}
+                end => return Ok((end, host.outcome)),
+            },
+            Exit::TimeSlice => match process.time_slice(&mut guest, &mut host) {
+                Flow::Continue => {}
+                end => return Ok((end, host.outcome)),
+            },
             other => return Err(format!("{other:?} after {:?}", host.outcome)),
         }
     }

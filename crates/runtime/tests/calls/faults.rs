@@ -12,6 +12,7 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::kvm("on_error answers", on_error),
         Case::kvm("on_error that fails", on_error_fails),
         Case::kvm("a crash is explained", explained),
+        Case::kvm("a crash that the program handles", handled),
         Case::kvm("headers stay although the call fails", headers_stay),
         Case::kvm("no callback for this request", no_callback),
     ]
@@ -213,6 +214,54 @@ fn explained() -> Result<(), String> {
             .iter()
             .any(|line| line.contains("null_write") || line.contains("get+"))
     );
+    Ok(())
+}
+
+fn handled() -> Result<(), String> {
+    let bench = bench(
+        r#"
+        #include <setjmp.h>
+        #include <signal.h>
+        #include <string.h>
+        #include <tinykvm.h>
+        static sigjmp_buf back;
+        static char other[65536];
+        static int counted;
+        static void jump(int number, siginfo_t *info, void *context)
+        {
+            siglongjmp(back, number);
+        }
+        static int recurse(int depth)
+        {
+            volatile char room[1024];
+            room[depth % 1024] = 1;
+            return recurse(depth + 1) + room[0];
+        }
+        static void get(const char *url, const char *arg)
+        {
+            struct sigaction usual = {.sa_handler = SIG_DFL};
+            if (!strcmp(url, "/forgotten"))
+                sigaction(SIGSEGV, &usual, 0);
+            counted++;
+            if (!sigsetjmp(back, 1))
+                recurse(0);
+            backend_response_str(200, "text/plain", counted == 1 ? "handled" : "not reset");
+        }
+        int main(void)
+        {
+            stack_t stack = {.ss_sp = other, .ss_size = sizeof other};
+            struct sigaction action = {.sa_sigaction = jump, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+            sigaltstack(&stack, 0);
+            sigaction(SIGSEGV, &action, 0);
+            set_backend_get(get);
+            wait_for_requests();
+        }
+        "#,
+    );
+    for _ in 0..3 {
+        bench.get("/overflow").is(200, "handled");
+        bench.get("/forgotten").failed(Verdict::Fault);
+    }
     Ok(())
 }
 

@@ -146,16 +146,17 @@ impl Core {
                 });
             };
             error_code = frame.error_code;
-            // The stub ends in `iretq`: running on is trying again.
-            if vector == PAGE_FAULT && self.space.resolve_fault(address, error_code) {
-                return None;
-            }
-            *self.vcpu.registers_mut() = self.behind_entry(Registers {
+            let interrupted = Registers {
                 rip: frame.rip,
                 rflags: frame.rflags,
                 rsp: frame.rsp,
                 ..registers
-            });
+            };
+            if vector == PAGE_FAULT && self.space.resolve_fault(address, error_code) {
+                self.try_again(interrupted);
+                return None;
+            }
+            *self.vcpu.registers_mut() = self.behind_entry(interrupted);
             self.waiting = Waiting::Context;
         }
         Some(Exit::Exception(Exception {
@@ -164,6 +165,18 @@ impl Core {
             address,
             registers: *self.vcpu.registers(),
         }))
+    }
+
+    /// Goes on where an exception was raised. On hardware running on does that: the stub ends in
+    /// `iretq`. PVM would emulate it.
+    fn try_again(&mut self, interrupted: Registers) {
+        if self.engine.flavour() == Flavour::Pvm {
+            self.enter_user_mode();
+            *self.vcpu.registers_mut() = Registers {
+                rflags: interrupted.rflags | IOPL,
+                ..interrupted
+            };
+        }
     }
 
     /// Reads an exception's frame off the exception stack; `None` if it is not one of ring 3.

@@ -469,18 +469,17 @@ fn left_behind() {
         enter(&mut fork, "context_syscall", &[]);
         let values = pattern(u32::try_from(VECTORS + GENERAL).unwrap());
         fork.write(function("context_in"), &values).unwrap();
-        fork.set_time_slice(Some(SLICE));
+        fork.set_time_slice(Some(BUDGET));
         assert_eq!(fork.run().unwrap(), Exit::Syscall);
         let one = save(&mut fork);
         run_other(&mut fork);
         load(&mut fork, &one);
         assert_eq!(fork.run().unwrap(), Exit::Hypercall { number: ANSWER });
         if pvm {
-            fork.set_time_slice(None);
             assert_ne!(ask(&mut fork, "or_of", &[HOST_PAGE_SWITCH, 5])[0], 0);
             assert_ne!(ask(&mut fork, "or_of", &[VECTOR_AREA, 512])[0], 0);
-            fork.set_time_slice(Some(SLICE));
         }
+        fork.set_time_slice(Some(SLICE));
         if rebuilt {
             fork.rebuild().unwrap();
         } else {
