@@ -166,6 +166,21 @@ impl<'a> Context<'a> {
         }
     }
 
+    /// Fails unless all of a range of guest memory can be written.
+    pub(crate) fn check_writable(&self, address: u64, length: u64) -> Result<(), Failure> {
+        check_user_range(address, length)?;
+        let (mut at, end) = (address, address + length);
+        while at < end {
+            match self.guest.mapped(at) {
+                Some(range) if range.start <= at && range.end > at && range.allow.write => {
+                    at = range.end;
+                }
+                _ => return Err(EFAULT.into()),
+            }
+        }
+        Ok(())
+    }
+
     /// Reads the path at `address`. An empty one is an error here; calls that know
     /// `AT_EMPTY_PATH` use [`Self::path_or_empty`].
     pub(crate) fn path(&self, address: u64) -> Result<Vec<u8>, Failure> {

@@ -13,6 +13,8 @@ pub(crate) const EPERM: Errno = Errno(1);
 pub(crate) const ENOENT: Errno = Errno(2);
 /// No such process or thread.
 pub(crate) const ESRCH: Errno = Errno(3);
+/// There is no such thing at this place.
+pub(crate) const ENXIO: Errno = Errno(6);
 /// Not an open descriptor, or not open for this.
 pub(crate) const EBADF: Errno = Errno(9);
 /// Not now; or a resource limit.
@@ -51,6 +53,8 @@ pub(crate) const ERANGE: Errno = Errno(34);
 pub(crate) const ENAMETOOLONG: Errno = Errno(36);
 /// There is no such system call.
 pub(crate) const ENOSYS: Errno = Errno(38);
+/// A value does not fit.
+pub(crate) const EOVERFLOW: Errno = Errno(75);
 /// A message is too long.
 pub(crate) const EMSGSIZE: Errno = Errno(90);
 /// Not for this kind of object.

@@ -4,19 +4,15 @@ use std::time::Duration;
 
 use crate::block::Block;
 use crate::context::{Answer, Context};
-use crate::descriptor::Object;
 use crate::errno::EINVAL;
+use crate::readiness::Events;
 use crate::wire::{duration, timespec, u32_at};
 
 /// Size of `struct pollfd`: int fd, short events, short revents.
 const RECORD: usize = 8;
 
 // asm-generic/poll.h
-const POLLIN: u16 = 0x01;
-const POLLOUT: u16 = 0x04;
 const POLLNVAL: u16 = 0x20;
-const POLLRDNORM: u16 = 0x40;
-const POLLWRNORM: u16 = 0x100;
 
 /// `poll(fds, count, milliseconds)`
 pub(crate) fn poll(context: &mut Context<'_>) -> Answer {
@@ -82,12 +78,14 @@ fn wait_for_events(context: &mut Context<'_>, wait: Option<Duration>) -> Answer 
     Ok(ready)
 }
 
-/// Which of the wanted events a descriptor has: input is at its end and so readable, output
-/// always takes more.
+/// Which of the wanted events a descriptor has.
 fn events(context: &Context<'_>, fd: i32, wanted: u16) -> u16 {
-    match context.state().descriptors.get(fd).map(|open| open.object) {
-        Ok(Object::Input) => wanted & (POLLIN | POLLRDNORM),
-        Ok(Object::Output(_)) => wanted & (POLLOUT | POLLWRNORM),
+    let state = context.state();
+    match state.descriptors.get(fd) {
+        Ok(open) => {
+            let wanted = Events(u32::from(wanted)) | Events::ALWAYS;
+            u16::try_from((open.object.ready(state) & wanted).0).unwrap_or(0)
+        }
         Err(_) => POLLNVAL,
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::access::{Access, Right};
 use crate::context::{Answer, Context};
-use crate::{descriptor, file, frame, futex, memory, output, poll, signal, system, thread, time};
+use crate::{descriptor, file, frame, futex, io, memory, poll, signal, stat, system, thread, time};
 
 /// A function that answers a call.
 pub(crate) type Handler = fn(&mut Context<'_>) -> Answer;
@@ -48,15 +48,15 @@ const fn on_path(
 
 /// Every call that exists, in the order of the numbers.
 pub(crate) static CALLS: &[Call] = &[
-    own(0, "read", descriptor::read),
-    own(1, "write", output::write),
+    own(0, "read", io::read),
+    own(1, "write", io::write),
     on_path(2, "open", file::by_path, 0, Right::Open),
     own(3, "close", descriptor::close),
     on_path(4, "stat", file::by_path, 0, Right::Inspect),
-    own(5, "fstat", file::fstat),
+    own(5, "fstat", stat::fstat),
     on_path(6, "lstat", file::by_path, 0, Right::Inspect),
     own(7, "poll", poll::poll),
-    own(8, "lseek", descriptor::no_offset),
+    own(8, "lseek", io::lseek),
     own(9, "mmap", memory::mmap),
     own(10, "mprotect", memory::mprotect),
     own(11, "munmap", memory::munmap),
@@ -64,11 +64,11 @@ pub(crate) static CALLS: &[Call] = &[
     own(13, "rt_sigaction", signal::rt_sigaction),
     own(14, "rt_sigprocmask", signal::rt_sigprocmask),
     own(15, "rt_sigreturn", frame::rt_sigreturn),
-    own(16, "ioctl", descriptor::ioctl),
-    own(17, "pread64", descriptor::no_offset),
-    own(18, "pwrite64", descriptor::no_offset),
-    own(19, "readv", descriptor::read),
-    own(20, "writev", output::writev),
+    own(16, "ioctl", io::ioctl),
+    own(17, "pread64", io::pread),
+    own(18, "pwrite64", io::pwrite),
+    own(19, "readv", io::readv),
+    own(20, "writev", io::writev),
     on_path(21, "access", file::by_path, 0, Right::Inspect),
     own(24, "sched_yield", thread::nothing),
     own(25, "mremap", memory::mremap),
@@ -152,13 +152,15 @@ pub(crate) static CALLS: &[Call] = &[
     own(273, "set_robust_list", thread::set_robust_list),
     own(274, "get_robust_list", thread::get_robust_list),
     own(292, "dup3", descriptor::dup3),
-    own(295, "preadv", descriptor::no_offset),
-    own(296, "pwritev", descriptor::no_offset),
+    own(295, "preadv", io::preadv),
+    own(296, "pwritev", io::pwritev),
     own(302, "prlimit64", system::prlimit),
     own(309, "getcpu", thread::getcpu),
     own(318, "getrandom", system::getrandom),
     own(324, "membarrier", thread::membarrier),
     own(325, "mlock2", memory::mlock),
+    own(327, "preadv2", io::preadv2),
+    own(328, "pwritev2", io::pwritev2),
     on_path(332, "statx", file::statx, 1, Right::Inspect),
     own(334, "rseq", thread::not_supported),
     own(435, "clone3", thread::not_supported),

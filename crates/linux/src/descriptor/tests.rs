@@ -6,8 +6,9 @@ use crate::{ProcessOptions, Stream};
 fn input_is_at_its_end() {
     let mut machine = Machine::new();
     let buffer = machine.guest.put(b"kept");
+    let vector = machine.words(&[buffer, 4]);
     assert_eq!(machine.value("read", &[0, buffer, 4]), 0);
-    assert_eq!(machine.value("readv", &[0, buffer, 1]), 0);
+    assert_eq!(machine.value("readv", &[0, vector, 1]), 0);
     assert_eq!(machine.guest.bytes(buffer, 4), b"kept");
     machine.fails("read", &[1, buffer, 4], EBADF);
     machine.fails("read", &[3, buffer, 4], EBADF);

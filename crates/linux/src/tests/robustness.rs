@@ -60,6 +60,8 @@ const POINTERS: &[(&str, &[u64])] = &[
 
 /// Calls without a pointer that is followed, or (second line) only passed to the address space.
 const NO_POINTERS: &[&str] = &[
+    "preadv2",
+    "pwritev2",
     "read",
     "close",
     "lseek",

@@ -87,7 +87,9 @@ fn writev_checks_its_vectors() {
     machine.fails("writev", &[1, negative, 2], EFAULT);
     machine.fails("writev", &[1, negative, 1025], EINVAL);
     machine.fails("writev", &[1, negative, int(-1)], EINVAL);
-    machine.fails("writev", &[0, negative, 1], EBADF);
+    machine.fails("writev", &[0, negative, 1], EINVAL);
+    let good = machine.words(&[text, 1]);
+    machine.fails("writev", &[0, good, 1], EBADF);
     // The sum may not overflow: what is beyond the longest transfer does not count.
     let longest = i64::MAX.cast_unsigned();
     let vectors = machine.words(&[text, 1, text, longest, text, longest]);

@@ -1,0 +1,146 @@
+//! The calls that work on the table itself.
+
+use super::{DescriptionId, Descriptors, O_APPEND, O_ASYNC, O_CLOEXEC, O_NONBLOCK, limit};
+use crate::context::{Answer, Context};
+use crate::errno::{EBADF, EINVAL};
+
+/// Flags that `F_SETFL` changes.
+const SETTABLE: u32 = O_APPEND | O_NONBLOCK | O_ASYNC;
+
+/// `close(fd)`
+pub(crate) fn close(context: &mut Context<'_>) -> Answer {
+    let fd = context.int(0);
+    context.state().descriptors.id(fd)?;
+    context.state_mut().close(fd)?;
+    Ok(0)
+}
+
+/// `close_range(first, last, flags)`
+pub(crate) fn close_range(context: &mut Context<'_>) -> Answer {
+    // linux/close_range.h
+    const UNSHARE: u32 = 2;
+    const CLOEXEC: u32 = 4;
+    let (first, last, flags) = (context.uint(0), context.uint(1), context.uint(2));
+    if flags & !(UNSHARE | CLOEXEC) != 0 || first > last {
+        return Err(EINVAL.into());
+    }
+    let inside = |&fd: &i32| (first..=last).contains(&fd.cast_unsigned());
+    let open: Vec<i32> = numbers(&context.state().descriptors)
+        .filter(inside)
+        .collect();
+    for fd in open {
+        if flags & CLOEXEC != 0 {
+            context.state_mut().descriptors.entry_mut(fd)?.close_on_exec = true;
+        } else {
+            context.state_mut().close(fd)?;
+        }
+    }
+    Ok(0)
+}
+
+fn numbers(table: &Descriptors) -> impl Iterator<Item = i32> + '_ {
+    table
+        .numbers()
+        .filter_map(|number| i32::try_from(number).ok())
+}
+
+/// Another descriptor for `description`: the lowest free number from `lowest`.
+fn duplicate(
+    context: &mut Context<'_>,
+    description: DescriptionId,
+    lowest: usize,
+    close_on_exec: bool,
+) -> Answer {
+    let number = context.state().descriptors.free(lowest, limit(context))?;
+    let table = &mut context.state_mut().descriptors;
+    table.put(number, description, close_on_exec);
+    Ok(number as u64)
+}
+
+/// `dup(fd)`
+pub(crate) fn dup(context: &mut Context<'_>) -> Answer {
+    let description = context.state().descriptors.id(context.int(0))?;
+    duplicate(context, description, 0, false)
+}
+
+/// `dup2(old, new)`
+pub(crate) fn dup2(context: &mut Context<'_>) -> Answer {
+    let (old, new) = (context.int(0), context.int(1));
+    context.state().descriptors.id(old)?;
+    if old == new {
+        return Ok(u64::from(new.cast_unsigned()));
+    }
+    duplicate_to(context, old, new, false)
+}
+
+/// `dup3(old, new, flags)`
+pub(crate) fn dup3(context: &mut Context<'_>) -> Answer {
+    let (old, new, flags) = (context.int(0), context.int(1), context.uint(2));
+    if flags & !O_CLOEXEC != 0 || old == new {
+        return Err(EINVAL.into());
+    }
+    duplicate_to(context, old, new, flags & O_CLOEXEC != 0)
+}
+
+fn duplicate_to(context: &mut Context<'_>, old: i32, new: i32, close_on_exec: bool) -> Answer {
+    let description = context.state().descriptors.id(old)?;
+    let number = usize::try_from(new).map_err(|_| EBADF)?;
+    if number >= limit(context) {
+        return Err(EBADF.into());
+    }
+    if context.state().descriptors.id(new).is_ok() {
+        context.state_mut().close(new)?;
+    }
+    let table = &mut context.state_mut().descriptors;
+    table.put(number, description, close_on_exec);
+    Ok(number as u64)
+}
+
+/// `fcntl(fd, command, argument)`
+pub(crate) fn fcntl(context: &mut Context<'_>) -> Answer {
+    // asm-generic/fcntl.h, linux/fcntl.h
+    const DUPFD: u32 = 0;
+    const GETFD: u32 = 1;
+    const SETFD: u32 = 2;
+    const GETFL: u32 = 3;
+    const SETFL: u32 = 4;
+    const SETOWN: u32 = 8;
+    const GETOWN: u32 = 9;
+    const DUPFD_CLOEXEC: u32 = 1030;
+    let (fd, command, argument) = (context.int(0), context.uint(1), context.uint(2));
+    let entry = context.state().descriptors.entry(fd)?;
+    match command {
+        DUPFD | DUPFD_CLOEXEC => {
+            let lowest = usize::try_from(argument).map_err(|_| EINVAL)?;
+            if lowest >= limit(context) {
+                return Err(EINVAL.into());
+            }
+            let close_on_exec = command == DUPFD_CLOEXEC;
+            duplicate(context, entry.description, lowest, close_on_exec)
+        }
+        GETFD => Ok(u64::from(entry.close_on_exec)),
+        SETFD => {
+            context.state_mut().descriptors.entry_mut(fd)?.close_on_exec = argument & 1 != 0;
+            Ok(0)
+        }
+        GETFL => Ok(u64::from(context.state().descriptors.get(fd)?.status)),
+        SETFL => {
+            let status = &mut context.state_mut().descriptors.get_mut(fd)?.status;
+            *status = *status & !SETTABLE | argument & SETTABLE;
+            Ok(0)
+        }
+        SETOWN | GETOWN => Ok(0),
+        _ => {
+            let object = context.state().descriptors.get(fd)?.object.clone();
+            object.fcntl(context, fd, command)
+        }
+    }
+}
+
+impl Context<'_> {
+    /// Marks a descriptor to be closed by `execve`, or not.
+    pub(crate) fn set_close_on_exec(&mut self, fd: i32, on: bool) -> Answer {
+        self.state_mut().descriptors.entry_mut(fd)?.close_on_exec = on;
+        Ok(0)
+    }
+}

@@ -1,0 +1,393 @@
+//! `read`, `write` and their relatives: from and to whatever is open.
+//!
+//! Bytes go in pieces of at most [`OUTPUT_PIECE`], with a look at the clock between two. What was
+//! moved before something went wrong counts; the trouble shows at the next call.
+
+use crate::OUTPUT_PIECE;
+use crate::context::{Answer, Context, Failure, LONGEST_TRANSFER, check_user_range};
+use crate::descriptor::DescriptionId;
+use crate::errno::{EBADF, EFAULT, EINVAL, ENXIO, EOPNOTSUPP, EOVERFLOW, ESPIPE, Errno};
+use crate::object::Object;
+use crate::wire::u64_at;
+
+/// `UIO_MAXIOV` in linux/uio.h.
+const MOST_VECTORS: u64 = 1024;
+
+/// Pieces of guest memory: address and length.
+pub(crate) type Parts = Vec<(u64, u64)>;
+
+/// Where a transfer starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Position {
+    /// At the description's offset, which moves.
+    Current,
+    /// There; the offset stays.
+    At(u64),
+}
+
+/// `read(fd, buffer, length)`
+pub(crate) fn read(context: &mut Context<'_>) -> Answer {
+    let part = one_part(context)?;
+    receive(context, &[part], Position::Current)
+}
+
+/// `readv(fd, vectors, count)`
+pub(crate) fn readv(context: &mut Context<'_>) -> Answer {
+    let parts = open_and_vectors(context)?;
+    receive(context, &parts, Position::Current)
+}
+
+/// `pread64(fd, buffer, length, offset)`
+pub(crate) fn pread(context: &mut Context<'_>) -> Answer {
+    let part = one_part(context)?;
+    let position = Position::At(offset(context.word(3))?);
+    receive(context, &[part], position)
+}
+
+/// `preadv(fd, vectors, count, offset)`
+pub(crate) fn preadv(context: &mut Context<'_>) -> Answer {
+    let position = Position::At(offset(context.word(3))?);
+    let parts = open_and_vectors(context)?;
+    receive(context, &parts, position)
+}
+
+/// `preadv2(fd, vectors, count, offset, unused, flags)`
+pub(crate) fn preadv2(context: &mut Context<'_>) -> Answer {
+    let position = position2(context)?;
+    let parts = open_and_vectors(context)?;
+    receive(context, &parts, position)
+}
+
+/// `write(fd, buffer, length)`
+pub(crate) fn write(context: &mut Context<'_>) -> Answer {
+    let part = one_part(context)?;
+    send(context, &[part], Position::Current)
+}
+
+/// `writev(fd, vectors, count)`
+pub(crate) fn writev(context: &mut Context<'_>) -> Answer {
+    let parts = open_and_vectors(context)?;
+    send(context, &parts, Position::Current)
+}
+
+/// `pwrite64(fd, buffer, length, offset)`
+pub(crate) fn pwrite(context: &mut Context<'_>) -> Answer {
+    let part = one_part(context)?;
+    let position = Position::At(offset(context.word(3))?);
+    send(context, &[part], position)
+}
+
+/// `pwritev(fd, vectors, count, offset)`
+pub(crate) fn pwritev(context: &mut Context<'_>) -> Answer {
+    let position = Position::At(offset(context.word(3))?);
+    let parts = open_and_vectors(context)?;
+    send(context, &parts, position)
+}
+
+/// `pwritev2(fd, vectors, count, offset, unused, flags)`
+pub(crate) fn pwritev2(context: &mut Context<'_>) -> Answer {
+    let position = position2(context)?;
+    let parts = open_and_vectors(context)?;
+    send(context, &parts, position)
+}
+
+fn offset(word: u64) -> Result<u64, Errno> {
+    i64::try_from(word).map_err(|_| EINVAL)?;
+    Ok(word)
+}
+
+/// Offset and flags of the second generation: -1 is the current position.
+fn position2(context: &Context<'_>) -> Result<Position, Errno> {
+    // RWF_HIPRI, RWF_DSYNC, RWF_SYNC in linux/fs.h: no difference here.
+    const HARMLESS: u32 = 7;
+    if context.uint(5) & !HARMLESS != 0 {
+        return Err(EOPNOTSUPP);
+    }
+    match context.word(3) {
+        u64::MAX => Ok(Position::Current),
+        word => Ok(Position::At(offset(word)?)),
+    }
+}
+
+/// Buffer and length in arguments 1 and 2. The descriptor is looked at first.
+fn one_part(context: &Context<'_>) -> Result<(u64, u64), Failure> {
+    context.state().descriptors.get(context.int(0))?;
+    Ok((context.word(1), context.word(2).min(LONGEST_TRANSFER)))
+}
+
+/// The vectors in arguments 1 and 2. The descriptor is looked at first.
+fn open_and_vectors(context: &Context<'_>) -> Result<Parts, Failure> {
+    context.state().descriptors.get(context.int(0))?;
+    vectors(context, context.word(1), context.word(2))
+}
+
+/// Reads an array of `struct iovec`. Together the parts are at most [`LONGEST_TRANSFER`] long;
+/// what is beyond is cut off.
+pub(crate) fn vectors(context: &Context<'_>, address: u64, count: u64) -> Result<Parts, Failure> {
+    if count > MOST_VECTORS {
+        return Err(EINVAL.into());
+    }
+    let mut bytes = vec![0; usize::try_from(count * 16).map_err(|_| EINVAL)?];
+    context.read_into(address, &mut bytes)?;
+    let mut left = LONGEST_TRANSFER;
+    let part = |record: &[u8]| -> Result<(u64, u64), Errno> {
+        let (base, length) = (u64_at(record, 0), u64_at(record, 8));
+        if i64::try_from(length).is_err() {
+            return Err(EINVAL);
+        }
+        let length = length.min(left);
+        check_user_range(base, length)?;
+        left -= length;
+        Ok((base, length))
+    };
+    Ok(bytes.chunks_exact(16).map(part).collect::<Result<_, _>>()?)
+}
+
+/// What a transfer works on.
+struct Open {
+    id: DescriptionId,
+    object: Object,
+    /// Where it starts.
+    at: u64,
+}
+
+fn open(context: &Context<'_>, position: Position, write: bool) -> Result<Open, Failure> {
+    let table = &context.state().descriptors;
+    let id = table.id(context.int(0))?;
+    let open = table.description(id)?;
+    let at = match position {
+        Position::At(_) if !open.object.seekable() => return Err(ESPIPE.into()),
+        Position::At(at) => at,
+        Position::Current => open.offset,
+    };
+    if !(if write {
+        open.writable()
+    } else {
+        open.readable()
+    }) {
+        return Err(EBADF.into());
+    }
+    Ok(Open {
+        id,
+        object: open.object.clone(),
+        at,
+    })
+}
+
+/// Moves the offset to the end of a transfer.
+fn advance(context: &mut Context<'_>, open: &Open, position: Position, done: u64) {
+    if position == Position::Current && done > 0 && open.object.seekable() {
+        let end = open.at.saturating_add(done);
+        if let Ok(open) = context.state_mut().descriptors.description_mut(open.id) {
+            open.offset = end;
+        }
+    }
+}
+
+/// Reads into parts of guest memory.
+fn receive(context: &mut Context<'_>, parts: &[(u64, u64)], position: Position) -> Answer {
+    let open = open(context, position, false)?;
+    for &(address, length) in parts {
+        check_user_range(address, length)?;
+        if open.object.consumes() {
+            context.check_writable(address, length)?;
+        }
+    }
+    let mut done = 0;
+    let mut end = Ok(());
+    while let Some(piece) = next_piece(parts, done) {
+        let wanted: u64 = piece.iter().map(|&(_, length)| length).sum();
+        let mut bytes = vec![0; usize::try_from(wanted).map_err(|_| EINVAL)?];
+        let at = open.at.saturating_add(done);
+        match open.object.read(context, open.id, at, &mut bytes) {
+            Ok(found) => {
+                let (written, complete) =
+                    scatter(context, &piece, &bytes[..found.min(bytes.len())]);
+                done += written;
+                if !complete {
+                    end = Err(EFAULT.into());
+                }
+                if !complete || found == 0 || found < bytes.len() {
+                    break;
+                }
+            }
+            Err(failure) => {
+                end = Err(failure);
+                break;
+            }
+        }
+        context.checkpoint()?;
+    }
+    advance(context, &open, position, done);
+    finish(done, end)
+}
+
+/// What a transfer answers: what was moved counts, unless that is nothing, or the guest's time is
+/// over.
+fn finish(done: u64, end: Result<(), Failure>) -> Answer {
+    match end {
+        Err(failure @ Failure::Stop(_)) => Err(failure),
+        Err(failure) if done == 0 => Err(failure),
+        _ => Ok(done),
+    }
+}
+
+/// Copies to guest memory, up to the first bad address; true if that was all.
+fn scatter(context: &mut Context<'_>, parts: &[(u64, u64)], mut bytes: &[u8]) -> (u64, bool) {
+    let mut done = 0;
+    for &(address, length) in parts {
+        let length = usize::try_from(length)
+            .unwrap_or(usize::MAX)
+            .min(bytes.len());
+        let (now, rest) = bytes.split_at(length);
+        if !now.is_empty() && context.write(address, now).is_err() {
+            return (done, false);
+        }
+        done += now.len() as u64;
+        bytes = rest;
+    }
+    (done, true)
+}
+
+/// The next parts, of at most [`OUTPUT_PIECE`] bytes together, behind the first `done` bytes;
+/// `None` at the end. The first piece may be empty: an empty read or write is one, too.
+fn next_piece(parts: &[(u64, u64)], mut done: u64) -> Option<Parts> {
+    let first = done == 0;
+    let mut room = OUTPUT_PIECE as u64;
+    let mut piece = Vec::new();
+    for &(address, length) in parts {
+        let skip = done.min(length);
+        done -= skip;
+        let take = (length - skip).min(room);
+        if take > 0 {
+            piece.push((address.saturating_add(skip), take));
+            room -= take;
+        }
+    }
+    (first || !piece.is_empty()).then_some(piece)
+}
+
+/// Writes parts of guest memory.
+fn send(context: &mut Context<'_>, parts: &[(u64, u64)], position: Position) -> Answer {
+    let open = open(context, position, true)?;
+    for &(address, length) in parts {
+        check_user_range(address, length)?;
+    }
+    // A call that had to wait goes on where it was.
+    let mut done = context.attempt.done;
+    let mut end = Ok(());
+    while let Some(piece) = next_piece(parts, done) {
+        if done > 0 {
+            context.checkpoint()?;
+        }
+        let (bytes, complete) = gather(context, &piece);
+        if bytes.is_empty() && !complete {
+            end = Err(EFAULT.into());
+            break;
+        }
+        let at = open.at.saturating_add(done);
+        match open.object.write(context, open.id, at, &bytes) {
+            Ok(count) => {
+                done += count as u64;
+                if count < bytes.len() || !complete || bytes.is_empty() {
+                    break;
+                }
+            }
+            Err(failure) => {
+                end = Err(failure);
+                break;
+            }
+        }
+    }
+    if let Err(Failure::Block(block)) = end {
+        if !context.attempt.interrupted || done == 0 {
+            context.attempt.done = done;
+            return Err(block.into());
+        }
+        end = Ok(());
+    }
+    advance(context, &open, position, done);
+    finish(done, end)
+}
+
+/// Copies guest memory, up to the first bad address; true if that was all.
+fn gather(context: &Context<'_>, parts: &[(u64, u64)]) -> (Vec<u8>, bool) {
+    let mut bytes = Vec::new();
+    for &(address, length) in parts {
+        let start = bytes.len();
+        bytes.resize(start + usize::try_from(length).unwrap_or(0), 0);
+        if context.read_into(address, &mut bytes[start..]).is_err() {
+            bytes.truncate(start);
+            return (bytes, false);
+        }
+    }
+    (bytes, true)
+}
+
+/// `lseek(fd, offset, whence)`
+pub(crate) fn lseek(context: &mut Context<'_>) -> Answer {
+    // linux/fs.h
+    const SET: u32 = 0;
+    const CURRENT: u32 = 1;
+    const END: u32 = 2;
+    const DATA: u32 = 3;
+    const HOLE: u32 = 4;
+    let (fd, wanted, whence) = (
+        context.int(0),
+        context.word(1).cast_signed(),
+        context.uint(2),
+    );
+    let open = context.state().descriptors.get(fd)?;
+    if !open.object.seekable() {
+        return Err(ESPIPE.into());
+    }
+    let from = match whence {
+        SET => 0,
+        CURRENT => open.offset,
+        END | DATA | HOLE => open.object.size()?,
+        _ => return Err(EINVAL.into()),
+    };
+    let from = i64::try_from(from).map_err(|_| EOVERFLOW)?;
+    let to = match whence {
+        // The whole of a file counts as data; the hole is at its end.
+        DATA | HOLE if wanted < 0 || wanted >= from => return Err(ENXIO.into()),
+        DATA => wanted,
+        HOLE => from,
+        _ => from.checked_add(wanted).ok_or(EOVERFLOW)?,
+    };
+    let to = u64::try_from(to).map_err(|_| EINVAL)?;
+    if to != open.offset {
+        context.state_mut().descriptors.get_mut(fd)?.offset = to;
+    }
+    Ok(to)
+}
+
+/// `ioctl(fd, request, argument)`
+pub(crate) fn ioctl(context: &mut Context<'_>) -> Answer {
+    // asm-generic/ioctls.h
+    const FIONBIO: u32 = 0x5421;
+    const FIONCLEX: u32 = 0x5450;
+    const FIOCLEX: u32 = 0x5451;
+    let (fd, request, argument) = (context.int(0), context.uint(1), context.word(2));
+    let open = context.state().descriptors.get(fd)?;
+    if !open.readable() && !open.writable() {
+        return Err(EBADF.into());
+    }
+    match request {
+        FIOCLEX | FIONCLEX => context.set_close_on_exec(fd, request == FIOCLEX),
+        FIONBIO => {
+            let on = u32::from_le_bytes(context.read(argument)?) != 0;
+            let status = &mut context.state_mut().descriptors.get_mut(fd)?.status;
+            let flag = crate::descriptor::O_NONBLOCK;
+            *status = *status & !flag | if on { flag } else { 0 };
+            Ok(0)
+        }
+        _ => match open.object.clone().ioctl(context, request) {
+            Ok(value) => Ok(value),
+            Err(failure) => Err(failure),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,147 @@
+//! What `stat` says about things, and the structures that it says it in.
+
+use crate::context::{Answer, Context, Failure};
+use crate::system::USER_ID;
+use crate::wire::Record;
+
+// File types: linux/stat.h
+pub(crate) const S_IFMT: u32 = 0o170_000;
+pub(crate) const S_IFIFO: u32 = 0o10000;
+pub(crate) const S_IFCHR: u32 = 0o20000;
+pub(crate) const S_IFDIR: u32 = 0o40000;
+pub(crate) const S_IFREG: u32 = 0o100_000;
+pub(crate) const S_IFLNK: u32 = 0o120_000;
+
+/// Preferred size of a transfer, which C libraries take for their buffers.
+const BLOCK: u32 = 4096;
+
+/// A time of a file: seconds since 1970 and nanoseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct FileTime {
+    pub(crate) seconds: i64,
+    pub(crate) nanoseconds: u32,
+}
+
+/// What is known about a file or another object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Metadata {
+    /// File type and permissions.
+    pub(crate) mode: u32,
+    /// Number within the file system.
+    pub(crate) inode: u64,
+    /// Major and minor number of the file system.
+    pub(crate) device: (u32, u32),
+    /// Number of names.
+    pub(crate) links: u32,
+    /// Owner.
+    pub(crate) user: u32,
+    /// Group.
+    pub(crate) group: u32,
+    /// Major and minor number of a device file.
+    pub(crate) special: (u32, u32),
+    /// Length in bytes.
+    pub(crate) size: u64,
+    /// Space in units of 512 bytes.
+    pub(crate) blocks: u64,
+    /// Last read.
+    pub(crate) accessed: FileTime,
+    /// Last change of contents.
+    pub(crate) modified: FileTime,
+    /// Last change of metadata.
+    pub(crate) changed: FileTime,
+    /// When it was made.
+    pub(crate) born: Option<FileTime>,
+}
+
+impl Metadata {
+    /// Something of the program's own, with one name.
+    pub(crate) fn own(mode: u32) -> Self {
+        Self {
+            mode,
+            links: 1,
+            user: USER_ID,
+            group: USER_ID,
+            ..Self::default()
+        }
+    }
+
+    /// True if it is a directory.
+    pub(crate) fn is_directory(&self) -> bool {
+        self.mode & S_IFMT == S_IFDIR
+    }
+
+    /// `struct stat` (asm/stat.h).
+    pub(crate) fn stat(&self) -> Record<144> {
+        let time = |record: Record<144>, offset, time: FileTime| {
+            record
+                .u64(offset, time.seconds.cast_unsigned())
+                .u64(offset + 8, u64::from(time.nanoseconds))
+        };
+        let record = Record::new()
+            .u64(0, device_number(self.device))
+            .u64(8, self.inode)
+            .u64(16, u64::from(self.links))
+            .u32(24, self.mode)
+            .u32(28, self.user)
+            .u32(32, self.group)
+            .u64(40, device_number(self.special))
+            .u64(48, self.size)
+            .u64(56, u64::from(BLOCK))
+            .u64(64, self.blocks);
+        let record = time(record, 72, self.accessed);
+        let record = time(record, 88, self.modified);
+        time(record, 104, self.changed)
+    }
+
+    /// `struct statx` (linux/stat.h).
+    pub(crate) fn statx(&self) -> Record<256> {
+        /// `STATX_BASIC_STATS`
+        const BASIC: u32 = 0x7ff;
+        /// `STATX_BTIME`
+        const BORN: u32 = 0x800;
+        let time = |record: Record<256>, offset, time: FileTime| {
+            record
+                .u64(offset, time.seconds.cast_unsigned())
+                .u32(offset + 8, time.nanoseconds)
+        };
+        let born = if self.born.is_some() { BORN } else { 0 };
+        let [mode_low, mode_high, ..] = self.mode.to_le_bytes();
+        let record = Record::new()
+            .u32(0, BASIC | born)
+            .u32(4, BLOCK)
+            .u32(16, self.links)
+            .u32(20, self.user)
+            .u32(24, self.group)
+            .bytes(28, &[mode_low, mode_high])
+            .u64(32, self.inode)
+            .u64(40, self.size)
+            .u64(48, self.blocks)
+            .u32(128, self.special.0)
+            .u32(132, self.special.1)
+            .u32(136, self.device.0)
+            .u32(140, self.device.1);
+        let record = time(record, 64, self.accessed);
+        let record = time(record, 80, self.born.unwrap_or_default());
+        let record = time(record, 96, self.changed);
+        time(record, 112, self.modified)
+    }
+}
+
+/// A device number as `struct stat` has it (`new_encode_dev` in linux/kdev_t.h).
+fn device_number((major, minor): (u32, u32)) -> u64 {
+    let (major, minor) = (u64::from(major), u64::from(minor));
+    minor & 0xff | major << 8 | (minor & !0xff) << 12
+}
+
+/// The object behind the descriptor in argument 0.
+pub(crate) fn of_descriptor(context: &Context<'_>) -> Result<Metadata, Failure> {
+    let object = &context.state().descriptors.get(context.int(0))?.object;
+    object.metadata(context)
+}
+
+/// `fstat(fd, buffer)`
+pub(crate) fn fstat(context: &mut Context<'_>) -> Answer {
+    let found = of_descriptor(context)?;
+    context.write(context.word(1), found.stat().as_bytes())?;
+    Ok(0)
+}
