@@ -55,7 +55,7 @@ pub(crate) enum LoadError {
         source: ElfError,
     },
     /// It is dynamically linked, and its dynamic loader may not be read.
-    #[error("{path} needs the interpreter {interpreter}: allow reading it")]
+    #[error("{path}: dynamically linked, needs the interpreter {interpreter}: allow reading it")]
     Interpreter {
         /// Its path.
         path: String,

@@ -58,6 +58,9 @@ pub enum EngineError {
         "the program's addresses are not free: its image overlaps its interpreter's or the stack"
     )]
     ImagesOverlap,
+    /// The program's image has memory that is writable and executable.
+    #[error("the program has a segment that is writable and executable, which it may not have")]
+    WriteExecute,
     /// A guest range that the engine itself set up is not there: a bug, reported instead of a
     /// panic.
     #[error("internal guest mapping is broken: {0}")]

@@ -5,6 +5,7 @@
 //! byte buffer, without KVM. The engine's [`Booting`](crate::Booting) and
 //! [`Fork`](crate::Fork) implement it.
 
+use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -86,6 +87,17 @@ pub enum Placement {
     FixedFree(u64),
 }
 
+/// What a program says about a mapping.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Advice {
+    /// It is to be zero in every fork (`MADV_WIPEONFORK`).
+    WipeOnFork,
+    /// It is to be in a fork as it was.
+    KeepOnFork,
+    /// A stack: it grows when what lies just below is touched (`MAP_GROWSDOWN`).
+    GrowsDown,
+}
+
 /// Why an address-space operation failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum MapError {
@@ -109,8 +121,9 @@ pub enum MapError {
         /// The address asked for.
         address: u64,
     },
-    /// Both writable and executable, which the program may not have.
-    #[error("a mapping may not be both writable and executable")]
+    /// Both writable and executable, or first one and then the other, which the program may not
+    /// have.
+    #[error("memory that is or was writable may not be executable")]
     WriteExecute,
 }
 
@@ -228,6 +241,51 @@ pub trait Guest {
     /// # Errors
     /// See [`MapError`].
     fn map(&mut self, place: Placement, length: u64, allow: Protection) -> Result<u64, MapError>;
+
+    /// As [`Self::map`], for memory that will be touched only in parts: it need not fit into the
+    /// memory limit (`MAP_NORESERVE`).
+    ///
+    /// # Errors
+    /// See [`MapError`].
+    fn reserve(
+        &mut self,
+        place: Placement,
+        length: u64,
+        allow: Protection,
+    ) -> Result<u64, MapError> {
+        self.map(place, length, allow)
+    }
+
+    /// Maps `length` bytes of a file from `offset` on, read-only, in place: all forks share the
+    /// host's page cache. `None` if that cannot be done here: then the file is to be read into
+    /// memory.
+    ///
+    /// # Errors
+    /// See [`MapError`].
+    fn map_file(
+        &mut self,
+        place: Placement,
+        length: u64,
+        allow: Protection,
+        file: &Arc<File>,
+        offset: u64,
+    ) -> Result<Option<u64>, MapError> {
+        let _ = (place, length, allow, file, offset);
+        Ok(None)
+    }
+
+    /// Copies `data` into mapped memory, whatever user-mode code may do there: the contents of a
+    /// mapping that is not writable.
+    ///
+    /// # Errors
+    /// [`BadAddress`] if part of it is not mapped, or memory is used up.
+    fn populate(&mut self, address: u64, data: &[u8]) -> Result<(), BadAddress>;
+
+    /// Notes what the program says about a range.
+    ///
+    /// # Errors
+    /// [`MapError::NoMemory`] if part of it is not mapped, [`MapError::Invalid`].
+    fn advise(&mut self, address: u64, length: u64, advice: Advice) -> Result<(), MapError>;
 
     /// Removes the mappings of a page-aligned range; holes in it are no error.
     ///

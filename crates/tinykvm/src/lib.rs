@@ -21,8 +21,8 @@ mod units;
 
 pub use error::EngineError;
 pub use guest::{
-    BadAddress, Guest, MapError, MappedRange, PAGE_SIZE, Placement, Protection, Registers, Segment,
-    VectorState,
+    Advice, BadAddress, Guest, MapError, MappedRange, PAGE_SIZE, Placement, Protection, Registers,
+    Segment, VectorState,
 };
 pub use kvm::{DEVICE_PATH_VARIABLE, Requirement, ioctl_count, requirements};
 pub use machine::{

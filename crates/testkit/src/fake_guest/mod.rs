@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tinykvm::{
-    BadAddress, EngineError, Guest, MapError, MappedRange, PAGE_SIZE, Placement, Protection,
-    Registers, Segment, VectorState,
+    Advice, BadAddress, EngineError, Guest, MapError, MappedRange, PAGE_SIZE, Placement,
+    Protection, Registers, Segment, VectorState,
 };
 
 use areas::Areas;
@@ -45,6 +45,8 @@ pub struct FakeGuest {
     vectors: VectorState,
     /// What [`Guest::set_time_slice`] was given last.
     pub slice: Option<Duration>,
+    /// What [`Guest::advise`] was given.
+    pub advice: Vec<(u64, u64, Advice)>,
     /// What [`Guest::time_left`] says.
     pub left: Duration,
 }
@@ -80,6 +82,7 @@ impl FakeGuest {
             monotonic: Duration::from_secs(1000),
             vectors: VectorState::new(&[0; 576]),
             slice: None,
+            advice: Vec::new(),
             left: Duration::MAX,
         }
     }
@@ -239,6 +242,20 @@ impl FakeGuest {
         })
     }
 
+    /// Copies bytes into mapped pages.
+    fn put_bytes(&mut self, address: u64, data: &[u8]) {
+        let mut rest = data;
+        for (page, offset, count) in Self::chunks(address, data.len()) {
+            let (chunk, tail) = rest.split_at(count);
+            let bytes = self
+                .pages
+                .entry(page)
+                .or_insert_with(|| Box::new([0; PAGE_BYTES]));
+            bytes[offset..offset + count].copy_from_slice(chunk);
+            rest = tail;
+        }
+    }
+
     /// Forgets the contents of a page-aligned range, so that it reads as zero.
     fn forget(&mut self, address: u64, end: u64) {
         let gone: Vec<u64> = self
@@ -342,16 +359,7 @@ impl Guest for FakeGuest {
 
     fn write(&mut self, address: u64, data: &[u8]) -> Result<(), BadAddress> {
         self.check(address, data.len() as u64, |allow| allow.write)?;
-        let mut rest = data;
-        for (page, offset, count) in Self::chunks(address, data.len()) {
-            let (chunk, tail) = rest.split_at(count);
-            let bytes = self
-                .pages
-                .entry(page)
-                .or_insert_with(|| Box::new([0; PAGE_BYTES]));
-            bytes[offset..offset + count].copy_from_slice(chunk);
-            rest = tail;
-        }
+        self.put_bytes(address, data);
         Ok(())
     }
 
@@ -397,6 +405,33 @@ impl Guest for FakeGuest {
         self.areas.set(address, end, Some(allow));
         self.forget(address, end);
         Ok(address)
+    }
+
+    fn reserve(
+        &mut self,
+        place: Placement,
+        length: u64,
+        allow: Protection,
+    ) -> Result<u64, MapError> {
+        let limit = std::mem::replace(&mut self.memory_limit, u64::MAX);
+        let result = self.map(place, length, allow);
+        self.memory_limit = limit;
+        result
+    }
+
+    fn populate(&mut self, address: u64, data: &[u8]) -> Result<(), BadAddress> {
+        self.check(address, data.len() as u64, |_| true)?;
+        self.put_bytes(address, data);
+        Ok(())
+    }
+
+    fn advise(&mut self, address: u64, length: u64, advice: Advice) -> Result<(), MapError> {
+        let end = range_end(address, length)?;
+        if !self.areas.covers(address, end, |_| true) {
+            return Err(MapError::NoMemory { length });
+        }
+        self.advice.push((address, length, advice));
+        Ok(())
     }
 
     fn unmap(&mut self, address: u64, length: u64) -> Result<(), MapError> {

@@ -8,9 +8,10 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::ptr::NonNull;
 
 use kvm_bindings::{
-    KVM_EXIT_DIRTY_RING_FULL, KVM_EXIT_HLT, KVM_EXIT_IO, KVM_EXIT_IO_IN, KVM_EXIT_MMIO,
-    KVM_EXIT_SHUTDOWN, KVM_SYNC_X86_REGS, KVM_SYNC_X86_SREGS, Msrs, kvm_device_attr, kvm_msr_entry,
-    kvm_regs, kvm_run, kvm_sregs, kvm_sync_regs, kvm_vcpu_events, kvm_xcr, kvm_xcrs, kvm_xsave,
+    KVM_EXIT_DIRTY_RING_FULL, KVM_EXIT_HLT, KVM_EXIT_IO, KVM_EXIT_IO_IN, KVM_EXIT_MEMORY_FAULT,
+    KVM_EXIT_MMIO, KVM_EXIT_SHUTDOWN, KVM_SYNC_X86_REGS, KVM_SYNC_X86_SREGS, Msrs, kvm_device_attr,
+    kvm_msr_entry, kvm_regs, kvm_run, kvm_sregs, kvm_sync_regs, kvm_vcpu_events, kvm_xcr, kvm_xcrs,
+    kvm_xsave,
 };
 use kvm_ioctls::VcpuFd;
 
@@ -299,6 +300,8 @@ impl Vcpu {
             };
             return match source.raw_os_error() {
                 Some(libc::EINTR | libc::EAGAIN) => Ok(Stop::Interrupted),
+                // Memory behind a page is gone: a file that guests read became shorter.
+                Some(libc::EFAULT) => Ok(Stop::Other(KVM_EXIT_MEMORY_FAULT)),
                 // The ring was full on entry already (KVM API, 8.29).
                 _ => Err(error),
             };

@@ -2,7 +2,9 @@
 
 use std::os::fd::AsRawFd;
 
-use kvm_bindings::{KVM_MEM_LOG_DIRTY_PAGES, kvm_enable_cap, kvm_userspace_memory_region};
+use kvm_bindings::{
+    KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY, kvm_enable_cap, kvm_userspace_memory_region,
+};
 use kvm_ioctls::VmFd;
 
 use super::{Device, DirtyRing, Vcpu, dirty_ring};
@@ -16,6 +18,8 @@ pub(crate) enum SlotKind {
     Plain,
     /// First writes to each page are logged in the dirty ring.
     Logged,
+    /// The guest cannot write it.
+    ReadOnly,
 }
 
 /// A virtual machine. Memory slots are only ever added; dropping the machine ends them all.
@@ -81,6 +85,7 @@ impl Vm {
         let flags = match kind {
             SlotKind::Plain => 0,
             SlotKind::Logged => KVM_MEM_LOG_DIRTY_PAGES,
+            SlotKind::ReadOnly => KVM_MEM_READONLY,
         };
         self.set_slot(slot, guest, memory.length() as u64, memory, flags)
     }

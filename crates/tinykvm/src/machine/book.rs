@@ -4,14 +4,20 @@
 use std::collections::BTreeMap;
 
 use crate::Protection;
-use crate::plan::layout::{ARENA, ARENA_END};
+use crate::plan::layout::{ARENA, ARENA_END, LOW_ARENA, WINDOW, WINDOW_END};
 
-/// Page frames of main memory by number: never handed out, or given back.
+/// Most areas of an address space: Linux' default `vm.max_map_count`.
+pub(super) const MAX_AREAS: usize = 65530;
+
+/// Page frames of main memory by number: never handed out, or given back. What is left reads as
+/// zero.
 #[derive(Debug, Clone)]
 pub(super) struct Frames {
     next: u64,
     end: u64,
-    free: Vec<u64>,
+    /// What was given back: first frame and count.
+    free: Vec<(u64, u64)>,
+    free_count: u64,
 }
 
 impl Frames {
@@ -21,30 +27,68 @@ impl Frames {
             next,
             end,
             free: Vec::new(),
+            free_count: 0,
         }
     }
 
-    /// Takes `count` consecutive frames.
-    pub(super) fn take(&mut self, count: u64) -> Option<u64> {
-        if count == 1
-            && let Some(frame) = self.free.pop()
-        {
-            return Some(frame);
+    /// Takes one frame.
+    pub(super) fn take(&mut self) -> Option<u64> {
+        if let Some((first, count)) = self.free.pop() {
+            self.free_count -= 1;
+            if count > 1 {
+                self.free.push((first, count - 1));
+            }
+            return Some(first + count - 1);
         }
-        let first = self.next;
-        let next = first.checked_add(count).filter(|next| *next <= self.end)?;
-        self.next = next;
-        Some(first)
+        let frame = self.next;
+        self.next = frame.checked_add(1).filter(|next| *next <= self.end)?;
+        Some(frame)
+    }
+
+    /// Takes up to `count` frames that follow each other: the first, and how many.
+    pub(super) fn take_run(&mut self, count: u64) -> Option<(u64, u64)> {
+        let fresh = count.min(self.end - self.next);
+        if fresh > 0 {
+            self.next += fresh;
+            return Some((self.next - fresh, fresh));
+        }
+        let (first, free) = self.free.pop()?;
+        let taken = count.min(free);
+        self.free_count -= taken;
+        if free > taken {
+            self.free.push((first, free - taken));
+        }
+        Some((first + free - taken, taken))
     }
 
     /// How many are left.
     pub(super) fn left(&self) -> u64 {
-        self.end - self.next + self.free.len() as u64
+        self.end - self.next + self.free_count
     }
 
-    pub(super) fn give_back(&mut self, frame: u64) {
-        self.free.push(frame);
+    /// Takes back `count` frames from `first` on, which read as zero.
+    pub(super) fn give_back(&mut self, first: u64, count: u64) {
+        if count == 0 {
+            return;
+        }
+        self.free_count += count;
+        if let Some((last, length)) = self.free.last_mut()
+            && *last + *length == first
+        {
+            *length += count;
+            return;
+        }
+        self.free.push((first, count));
     }
+}
+
+/// What is behind an area.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Backing {
+    /// Frames of main memory, given out at the first touch.
+    Memory,
+    /// A file in a memory slot of its own, read-only: what to add to a virtual address.
+    File { shift: u64 },
 }
 
 /// One mapping: it starts at its key.
@@ -52,24 +96,61 @@ impl Frames {
 pub(super) struct Area {
     pub(super) end: u64,
     pub(super) allow: Protection,
+    pub(super) backing: Backing,
+    /// It is, or once was, writable: it may not become executable.
+    pub(super) written: bool,
+    /// Zero in every fork.
+    pub(super) wipe: bool,
+    /// It grows towards lower addresses when what lies just below is touched.
+    pub(super) grows_down: bool,
 }
 
-/// The heap: `start..end` belongs to the program, `end..mapped` is reserve.
+impl Area {
+    /// Ordinary memory up to `end`.
+    pub(super) fn memory(end: u64, allow: Protection) -> Self {
+        Self {
+            end,
+            allow,
+            backing: Backing::Memory,
+            written: allow.write,
+            wipe: false,
+            grows_down: false,
+        }
+    }
+
+    /// The same with other rights.
+    pub(super) fn with(self, allow: Protection) -> Self {
+        Self {
+            allow,
+            written: self.written || allow.write,
+            ..self
+        }
+    }
+
+    fn continues(&self, other: &Self) -> bool {
+        *other
+            == Self {
+                end: other.end,
+                ..*self
+            }
+    }
+}
+
+/// The heap: where it starts, and where the program said that it ends.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Heap {
     pub(super) start: u64,
     pub(super) end: u64,
-    pub(super) mapped: u64,
 }
 
 /// The bookkeeping, which a reset takes over from the template.
 #[derive(Debug, Clone)]
 pub(super) struct Book {
-    pub(super) areas: BTreeMap<u64, Area>,
+    areas: BTreeMap<u64, Area>,
     pub(super) heap: Heap,
     pub(super) frames: Frames,
-    /// The part of the arena that is mapped ahead; empty until the freeze.
-    pub(super) reserve: (u64, u64),
+    /// The parts of the heap and of the arena that have memory ahead; empty until the freeze.
+    pub(super) reserves: [(u64, u64); 2],
     pub(super) allow_write_execute: bool,
 }
 
@@ -80,39 +161,85 @@ impl Book {
             areas: BTreeMap::new(),
             heap: Heap::default(),
             frames,
-            reserve: (0, 0),
+            reserves: [(0, 0); 2],
             allow_write_execute,
         }
     }
 
     /// Puts the (empty) heap at `start`.
     pub(super) fn place_heap(&mut self, start: u64) {
-        self.heap = Heap {
-            start,
-            end: start,
-            mapped: start,
-        };
+        self.heap = Heap { start, end: start };
     }
 
     pub(super) fn frozen(&self) -> bool {
-        self.reserve.1 != 0
+        self.reserves[1].1 != 0
+    }
+
+    /// All areas, by address.
+    pub(super) fn areas(&self) -> impl DoubleEndedIterator<Item = (u64, Area)> + '_ {
+        self.areas.iter().map(|(start, area)| (*start, *area))
+    }
+
+    /// The area that contains `address`, or else the next one above it.
+    pub(super) fn find_from(&self, address: u64) -> Option<(u64, Area)> {
+        self.overlapping(address, u64::MAX).next()
+    }
+
+    /// The area that contains `address`.
+    pub(super) fn find(&self, address: u64) -> Option<(u64, Area)> {
+        self.find_from(address)
+            .filter(|(start, _)| *start <= address)
+    }
+
+    /// The areas that have a part in `start..end`.
+    pub(super) fn overlapping(
+        &self,
+        start: u64,
+        end: u64,
+    ) -> impl Iterator<Item = (u64, Area)> + '_ {
+        let below = self.areas.range(..start).next_back();
+        below
+            .filter(|(_, area)| area.end > start)
+            .into_iter()
+            .chain(self.areas.range(start..end.max(start)))
+            .map(|(start, area)| (*start, *area))
     }
 
     pub(super) fn is_free(&self, start: u64, end: u64) -> bool {
-        let below = self.areas.range(..end).next_back();
-        below.is_none_or(|(_, area)| area.end <= start)
-            && (end <= self.heap.start || start >= self.heap.mapped)
+        self.overlapping(start, end).next().is_none()
     }
 
-    /// The lowest free range of `length` bytes that mappings without an address may use.
-    pub(super) fn find_free(&self, length: u64) -> Option<u64> {
-        let (low, high) = if self.frozen() {
-            self.reserve
-        } else {
-            (ARENA, ARENA_END)
-        };
+    /// True if every byte of `start..end` is in an area that `accept` accepts.
+    pub(super) fn covers(&self, start: u64, end: u64, accept: impl Fn(&Area) -> bool) -> bool {
+        let mut at = start;
+        for (from, area) in self.overlapping(start, end) {
+            if from > at || !accept(&area) {
+                return false;
+            }
+            at = area.end;
+        }
+        at >= end
+    }
+
+    /// True if `more` areas would be too many.
+    pub(super) fn is_full(&self, more: usize) -> bool {
+        self.areas.len() + more > MAX_AREAS
+    }
+
+    /// The lowest free range of `length` bytes that mappings without an address may use: in the
+    /// reserve (`ahead`) or outside of it.
+    pub(super) fn find_free(&self, length: u64, ahead: bool) -> Option<u64> {
+        let [_, (low, high)] = self.reserves;
+        if ahead {
+            return self.find_free_in(length, low, high);
+        }
+        self.find_free_in(length, high.max(ARENA), ARENA_END)
+            .or_else(|| self.find_free_in(length, LOW_ARENA, WINDOW))
+    }
+
+    fn find_free_in(&self, length: u64, low: u64, high: u64) -> Option<u64> {
         let mut at = low;
-        for (&start, area) in self.areas.range(low..high) {
+        for (start, area) in self.overlapping(low, high) {
             if start.checked_sub(at).is_some_and(|gap| gap >= length) {
                 break;
             }
@@ -123,40 +250,53 @@ impl Book {
             .map(|_| at)
     }
 
+    /// True if all of the range has memory ahead.
     pub(super) fn in_reserve(&self, start: u64, end: u64) -> bool {
-        self.reserve.0 <= start && end <= self.reserve.1
+        self.reserves
+            .iter()
+            .any(|(low, high)| *low <= start && end <= *high)
+    }
+
+    /// Adds an area where nothing is; neighbours of the same kind become one.
+    pub(super) fn insert(&mut self, start: u64, area: Area) {
+        let (mut start, mut area) = (start, area);
+        if let Some((&below, found)) = self.areas.range(..start).next_back()
+            && found.end == start
+            && found.continues(&area)
+        {
+            start = below;
+        }
+        if let Some(above) = self.areas.get(&area.end).copied()
+            && above.continues(&area)
+        {
+            self.areas.remove(&area.end);
+            area.end = above.end;
+        }
+        self.areas.insert(start, area);
     }
 
     /// Removes `start..end` from the areas and returns the pieces that were there.
     pub(super) fn cut(&mut self, start: u64, end: u64) -> Vec<(u64, Area)> {
-        let mut pieces = Vec::new();
-        let touched: Vec<u64> = self
-            .areas
-            .range(..end)
-            .rev()
-            .take_while(|(_, area)| area.end > start)
-            .map(|(&at, _)| at)
-            .collect();
-        for at in touched {
-            let Some(area) = self.areas.remove(&at) else {
-                continue;
-            };
+        let touched: Vec<_> = self.overlapping(start, end).collect();
+        let mut pieces = Vec::with_capacity(touched.len());
+        for (at, area) in touched {
+            self.areas.remove(&at);
             if at < start {
                 self.areas.insert(at, Area { end: start, ..area });
             }
             if area.end > end {
                 self.areas.insert(end, area);
             }
-            pieces.push((
-                at.max(start),
-                Area {
-                    end: area.end.min(end),
-                    ..area
-                },
-            ));
+            let end = area.end.min(end);
+            pieces.push((at.max(start), Area { end, ..area }));
         }
         pieces
     }
+}
+
+/// True if user code may map the range: it does not touch the engine's window.
+pub(super) fn is_for_users(start: u64, end: u64) -> bool {
+    end <= WINDOW || start >= WINDOW_END
 }
 
 #[cfg(test)]
@@ -174,41 +314,38 @@ mod tests {
     #[test]
     fn frames_come_back_and_run_out() {
         let mut frames = Frames::new(10, 13);
-        assert_eq!(frames.take(2), Some(10));
-        assert_eq!(frames.take(2), None);
-        frames.give_back(10);
+        assert_eq!(frames.take_run(2), Some((10, 2)));
+        assert_eq!(frames.take_run(2), Some((12, 1)), "what is left");
+        assert_eq!(frames.take(), None);
+        frames.give_back(10, 1);
+        frames.give_back(11, 1);
+        assert_eq!((frames.left(), frames.take_run(5)), (2, Some((10, 2))));
+        frames.give_back(12, 1);
         assert_eq!(
-            (frames.left(), frames.take(1), frames.take(1)),
-            (2, Some(10), Some(12))
+            (frames.take(), frames.take(), frames.left()),
+            (Some(12), None, 0)
         );
-        assert_eq!(frames.take(1), None);
     }
 
     #[test]
     fn a_cut_leaves_both_ends() {
         let mut book = book();
         let allow = Protection::READ;
-        book.areas.insert(
-            ARENA,
-            Area {
-                end: ARENA + 10 * PAGE,
-                allow,
-            },
-        );
+        book.insert(ARENA, Area::memory(ARENA + 10 * PAGE, allow));
         let middle = (ARENA + 3 * PAGE, ARENA + 5 * PAGE);
         let pieces = book.cut(middle.0, middle.1);
-        assert_eq!(
-            pieces,
-            [(
-                middle.0,
-                Area {
-                    end: middle.1,
-                    allow
-                }
-            )]
-        );
+        assert_eq!(pieces, [(middle.0, Area::memory(middle.1, allow))]);
         assert!(book.is_free(middle.0, middle.1));
         assert!(!book.is_free(middle.0 - 1, middle.1) && !book.is_free(middle.0, middle.1 + 1));
+        assert_eq!(book.areas().count(), 2);
+        book.insert(middle.0, Area::memory(middle.1, allow));
+        assert_eq!(book.areas().count(), 1, "neighbours of a kind are one");
+        book.cut(middle.0, middle.1);
+        book.insert(middle.0, Area::memory(middle.1, Protection::NONE));
+        assert_eq!(book.areas().count(), 3);
+        assert!(book.covers(ARENA, ARENA + 10 * PAGE, |_| true));
+        assert!(!book.covers(ARENA, ARENA + 10 * PAGE, |area| !area.allow.is_none()));
+        assert!(!book.covers(ARENA, ARENA + 11 * PAGE, |_| true));
     }
 
     proptest! {
@@ -222,12 +359,12 @@ mod tests {
                 let (start, end) = (ARENA + start * PAGE, ARENA + (start + pages) * PAGE);
                 book.cut(start, end);
                 if index % 3 > 0 {
-                    book.areas.insert(start, Area { end, allow: Protection::READ });
+                    book.insert(start, Area::memory(end, Protection::READ));
                 }
             }
-            let at = book.find_free(length * PAGE).unwrap();
+            let at = book.find_free(length * PAGE, false).unwrap();
             prop_assert!(book.is_free(at, at + length * PAGE));
-            let ends: Vec<_> = book.areas.iter().map(|(start, area)| (*start, area.end)).collect();
+            let ends: Vec<_> = book.areas().map(|(start, area)| (start, area.end)).collect();
             prop_assert!(ends.windows(2).all(|pair| pair[0].1 <= pair[1].0), "no overlaps");
         }
     }

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use kvm_bindings::kvm_sregs;
 
-use super::address_space::Editor;
 use super::book::{Book, Frames};
 use super::core::Core;
 use super::engine::Engine;
 use super::exit::Exit;
 use super::guest_memory::GuestMemory;
+use super::paging::Editor;
 use super::probe::Flavour;
 use super::system;
 use super::template::Template;
@@ -153,6 +153,7 @@ impl Booting {
         for image in [Some(&*image), interpreter].into_iter().flatten() {
             load(&mut core, image).map_err(|error| match error {
                 LoadFailure::Map(MapError::NoMemory { length }) => small("the program", length),
+                LoadFailure::Map(MapError::WriteExecute) => EngineError::WriteExecute,
                 LoadFailure::Map(_) => EngineError::ImagesOverlap,
                 LoadFailure::Cut => EngineError::Elf(ElfError::Malformed(
                     "the file became shorter while it was read".into(),
@@ -162,7 +163,7 @@ impl Booting {
         core.space.book.place_heap(image.end());
         let place = Placement::FixedFree(STACK_TOP - stack_size);
         core.space
-            .map(place, stack_size, Protection::READ_WRITE)
+            .map(place, stack_size, Protection::READ_WRITE, false)
             .map_err(|_| small("the stack", stack_size))?;
         let (phdr, phnum) = image.program_headers();
         let loaded = Loaded {
@@ -261,7 +262,8 @@ impl Booting {
         let book = {
             let space = &mut self.core.space;
             system::map_vector_image(&mut space.editor(), Protection::READ)?;
-            space.map_reserve().map_err(full)?;
+            space.wipe();
+            space.map_ahead().map_err(full)?;
             space.book.clone()
         };
         let constants = [registers.rax, registers.rcx, registers.rdx, registers.rip];
@@ -280,6 +282,7 @@ impl Booting {
             ..
         } = self;
         let (engine, root) = (core.engine, core.space.memory.root);
+        let files = core.files_in_use();
         collapse(&mut core.space.memory.main, &memfd);
         drop(core);
         memfd.seal()?;
@@ -291,6 +294,7 @@ impl Booting {
             memfd,
             view,
             root,
+            files,
             book,
             registers,
             special,
@@ -315,15 +319,14 @@ impl Booting {
         let broken = |_| EngineError::Internal("the stack is not mapped");
         self.core
             .space
-            .memory
             .write(at, &zeros[..to_usize(top - at)])
             .map_err(broken)?;
         while at > bottom {
             at -= PAGE_SIZE;
             let mut page = [0; 4096];
-            self.core.space.memory.read(at, &mut page).map_err(broken)?;
+            self.core.space.read(at, &mut page).map_err(broken)?;
             if page != zeros {
-                self.core.space.memory.write(at, &zeros).map_err(broken)?;
+                self.core.space.write(at, &zeros).map_err(broken)?;
             }
         }
         Ok(top)
@@ -360,27 +363,21 @@ fn load_segment(core: &mut Core, image: &Image, segment: &SegmentPlan) -> Result
     let pages = segment.pages();
     let length = pages.end - pages.start;
     let space = &mut core.space;
+    let place = Placement::FixedFree(pages.start);
     space
-        .map(
-            Placement::FixedFree(pages.start),
-            length,
-            Protection::READ_WRITE,
-        )
+        .map(place, length, segment.allow, false)
         .map_err(LoadFailure::Map)?;
     let mut offset = segment.file.start;
     let mut complete = true;
-    let filled = space.memory.for_each_piece_mut(
-        segment.address,
-        segment.file.end - segment.file.start,
-        |piece| {
-            complete &= image.read(offset, piece);
-            offset += piece.len() as u64;
-        },
-    );
-    if filled.is_err() || !complete {
-        return Err(LoadFailure::Cut);
+    let size = segment.file.end - segment.file.start;
+    let filled = space.for_each_piece_mut(segment.address, size, true, |piece| {
+        complete &= image.read(offset, piece);
+        offset += piece.len() as u64;
+    });
+    filled.map_err(|_| LoadFailure::Map(MapError::NoMemory { length }))?;
+    if complete {
+        Ok(())
+    } else {
+        Err(LoadFailure::Cut)
     }
-    space
-        .protect(pages.start, length, segment.allow)
-        .map_err(LoadFailure::Map)
 }

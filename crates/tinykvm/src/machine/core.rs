@@ -31,9 +31,11 @@ pub(super) const MAIN_SLOT: u32 = 0;
 /// Memory slot of the host page.
 pub(super) const HOST_PAGE_SLOT: u32 = 1;
 /// Memory slot that comes and goes to make KVM forget translations.
-const FLUSH_SLOT: u32 = 2;
+pub(super) const FLUSH_SLOT: u32 = 2;
+/// Memory slot of the first file.
+pub(super) const FIRST_FILE_SLOT: u32 = 3;
 /// Where that slot lies: a page that no page table names.
-const FLUSH_PHYSICAL: u64 = 0x1_0000;
+pub(super) const FLUSH_PHYSICAL: u64 = 0x1_0000;
 /// How often a first run is tried again (ENOMEM when a helper thread of KVM was interrupted).
 const FIRST_RUN_TRIES: u32 = 3;
 
@@ -42,7 +44,7 @@ const FIRST_RUN_TRIES: u32 = 3;
 pub(super) struct Core {
     pub(super) timer: Registration,
     pub(super) vcpu: Vcpu,
-    vm: Vm,
+    pub(super) vm: Vm,
     pub(super) space: AddressSpace,
     pub(super) engine: &'static Engine,
     /// The template, in a fork.
@@ -56,7 +58,7 @@ pub(super) struct Core {
     /// The last run was interrupted: KVM may hold an exception that it did not deliver.
     interrupted: bool,
     /// A page for [`Vm::flush`], made when first needed.
-    scratch: Option<Mapping>,
+    pub(super) scratch: Option<Mapping>,
 }
 
 impl Core {
@@ -89,13 +91,7 @@ impl Core {
             timer,
             vcpu,
             vm,
-            space: AddressSpace {
-                memory,
-                book,
-                changed: false,
-                stale: false,
-                tables_changed: false,
-            },
+            space: AddressSpace::new(memory, book),
             engine,
             template: None,
             clock: Clock::default(),
@@ -226,6 +222,9 @@ impl Core {
                     {
                         return Ok(Exit::MemoryLimit);
                     }
+                    Some(Exit::Exception(_)) if self.space.exhausted => {
+                        return Ok(Exit::MemoryLimit);
+                    }
                     Some(exit) => return Ok(exit),
                     None => {}
                 },
@@ -284,21 +283,6 @@ impl Core {
             (Some(tracker), Some(template)) => tracker.make_room(&memory.main, template.memory()),
             _ => Err(EngineError::Internal("a full dirty ring without a tracker")),
         }
-    }
-
-    /// Makes KVM forget translations after rights were taken away.
-    pub(super) fn flush_if_stale(&mut self) -> Result<(), EngineError> {
-        if !self.space.stale {
-            return Ok(());
-        }
-        let scratch = match self.scratch.take() {
-            Some(scratch) => scratch,
-            None => Mapping::anonymous(to_usize(PAGE_SIZE))?,
-        };
-        self.vm.flush(FLUSH_SLOT, FLUSH_PHYSICAL, &scratch)?;
-        self.scratch = Some(scratch);
-        self.space.stale = false;
-        Ok(())
     }
 
     /// What an `out` means; `None` if the guest just goes on.

@@ -1,5 +1,7 @@
 //! [`Guest`] for the two stages that have a VM.
 
+use std::fs::File;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::booting::Booting;
@@ -7,8 +9,8 @@ use super::core::Core;
 use super::fork::Fork;
 use crate::kvm::time::monotonic_now;
 use crate::{
-    BadAddress, EngineError, Guest, MapError, MappedRange, Placement, Protection, Registers,
-    Segment, VectorState,
+    Advice, BadAddress, EngineError, Guest, MapError, MappedRange, Placement, Protection,
+    Registers, Segment, VectorState,
 };
 
 impl Core {
@@ -70,19 +72,16 @@ macro_rules! guest_by_core {
                 self.core.set_segment_base(segment, base);
             }
             fn read(&self, address: u64, out: &mut [u8]) -> Result<(), BadAddress> {
-                self.core.space.memory.read(address, out)
+                self.core.space.read(address, out)
             }
             fn read_vec(&self, address: u64, length: usize) -> Result<Vec<u8>, BadAddress> {
-                self.core.space.memory.read_vec(address, length)
+                self.core.space.read_vec(address, length)
             }
             fn write(&mut self, address: u64, data: &[u8]) -> Result<(), BadAddress> {
-                self.core.space.memory.write(address, data)
+                self.core.space.write(address, data)
             }
             fn check_readable(&self, address: u64, length: u64) -> Result<(), BadAddress> {
-                self.core
-                    .space
-                    .memory
-                    .for_each_piece(address, length, |_| ())
+                self.core.space.check_readable(address, length)
             }
             fn map(
                 &mut self,
@@ -90,7 +89,36 @@ macro_rules! guest_by_core {
                 length: u64,
                 allow: Protection,
             ) -> Result<u64, MapError> {
-                self.core.space.map(place, length, allow)
+                self.core.space.map(place, length, allow, false)
+            }
+            fn reserve(
+                &mut self,
+                place: Placement,
+                length: u64,
+                allow: Protection,
+            ) -> Result<u64, MapError> {
+                self.core.space.map(place, length, allow, true)
+            }
+            fn map_file(
+                &mut self,
+                place: Placement,
+                length: u64,
+                allow: Protection,
+                file: &Arc<File>,
+                offset: u64,
+            ) -> Result<Option<u64>, MapError> {
+                self.core.map_file(place, length, allow, file, offset)
+            }
+            fn populate(&mut self, address: u64, data: &[u8]) -> Result<(), BadAddress> {
+                self.core.space.populate(address, data)
+            }
+            fn advise(
+                &mut self,
+                address: u64,
+                length: u64,
+                advice: Advice,
+            ) -> Result<(), MapError> {
+                self.core.space.advise(address, length, advice)
             }
             fn unmap(&mut self, address: u64, length: u64) -> Result<(), MapError> {
                 self.core.space.unmap(address, length)

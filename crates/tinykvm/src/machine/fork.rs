@@ -9,11 +9,13 @@ use rand_chacha::rand_core::{RngCore, SeedableRng};
 
 use super::core::Core;
 use super::exit::Exit;
+use super::guest_memory::Piece;
+use super::paging::Around;
 use super::template::Template;
 use crate::arch::x86_64::special::USER_RFLAGS;
 use crate::arch::x86_64::stubs;
 use crate::mem::Mapping;
-use crate::plan::layout::{HOST_PAGE_VCPU_RECORD, SYSTEM_USER_STUBS};
+use crate::plan::layout::{HOST_PAGE_VCPU_RECORD, MAIN_PHYSICAL, SYSTEM_USER_STUBS};
 use crate::units::to_usize;
 use crate::{BadAddress, EngineError, PAGE_SIZE, Registers};
 
@@ -151,7 +153,7 @@ impl Fork {
             address: rsp,
             length,
         })? & !(align - 1);
-        self.core.space.memory.write(at, bytes)?;
+        self.core.space.write(at, bytes)?;
         self.core.vcpu.registers_mut().rsp = at;
         Ok(at)
     }
@@ -219,6 +221,7 @@ impl Fork {
     /// [`EngineError`] if KVM fails; drop the fork then.
     pub fn reset(&mut self) -> Result<ResetReport, EngineError> {
         self.end();
+        self.revert_tables();
         let memory = &mut self.core.space.memory;
         let Some(tracker) = &mut memory.tracker else {
             return Err(NO_RING);
@@ -247,6 +250,7 @@ impl Fork {
     /// [`EngineError`] if KVM fails; drop the fork then.
     pub fn rebuild(&mut self) -> Result<(), EngineError> {
         self.end();
+        self.revert_tables();
         self.drop_private_memory()?;
         if self.unsound {
             let index = self.index;
@@ -254,11 +258,10 @@ impl Fork {
             self.set_index(index);
             return Ok(());
         }
-        self.restore_book()?;
         self.core.abandon();
         self.core.vcpu.clear_events()?;
         *self.core.vcpu.special_mut() = self.template.special;
-        Ok(())
+        self.restore_book()
     }
 
     /// Drops every private page and starts to log writes anew.
@@ -284,13 +287,23 @@ impl Fork {
             space.book = self.template.book.clone();
             space.changed = false;
         }
-        if space.tables_changed {
-            space.tables_changed = false;
-            space.stale = true;
-            space.memory.forget_walks();
-            self.core.flush_if_stale()?;
+        space.exhausted = false;
+        space.around = Around::default();
+        space.memory.forget_walks();
+        self.core.flush_if_stale()
+    }
+
+    /// Notes which entries of page tables lose something when the tables go back to the frozen
+    /// state.
+    fn revert_tables(&mut self) {
+        let memory = &mut self.core.space.memory;
+        if memory.edits.any() {
+            let mut edits = std::mem::take(&mut memory.edits);
+            let (main, view) = (&memory.main, &self.template.view);
+            let entry = |of: &Mapping, place: u64| of.load(place - MAIN_PHYSICAL);
+            edits.revert(|place| entry(main, place), |place| entry(view, place));
+            memory.edits = edits;
         }
-        Ok(())
     }
 
     /// Bytes of memory that this fork has for itself.
@@ -331,13 +344,24 @@ impl Fork {
     /// Readable guest memory in place, as slices of contiguous memory.
     ///
     /// # Errors
-    /// [`BadAddress`] unless all of it is readable.
+    /// [`BadAddress`] unless all of it is readable and none of it is a file in place.
     pub fn pieces(&self, address: u64, length: u64) -> Result<Pieces<'_>, BadAddress> {
         let mut pieces = Vec::new();
         self.core
             .space
-            .memory
-            .for_each_piece(address, length, |piece| pieces.push(piece))?;
+            .for_each_piece(address, length, |piece| match piece {
+                Piece::Bytes(bytes) => {
+                    pieces.push(bytes);
+                    true
+                }
+                Piece::Zeros(length) => {
+                    for piece in zeros(length) {
+                        pieces.push(piece);
+                    }
+                    true
+                }
+                Piece::File(..) => false,
+            })?;
         Ok(Pieces(pieces.into_iter()))
     }
 
@@ -357,6 +381,14 @@ impl<'a> Iterator for Pieces<'a> {
     fn next(&mut self) -> Option<&'a [u8]> {
         self.0.next()
     }
+}
+
+/// So many zeros, in pieces.
+fn zeros(length: usize) -> impl Iterator<Item = &'static [u8]> {
+    static ZEROS: [u8; 65536] = [0; 65536];
+    (0..length)
+        .step_by(ZEROS.len())
+        .map(move |at| &ZEROS[..ZEROS.len().min(length - at)])
 }
 
 /// True if special registers differ in more than what a guest cannot see: the last fault's

@@ -1,13 +1,55 @@
-//! The memory of one VM by guest-physical and guest-virtual address.
+//! The memory of one VM by guest-physical address, and what page tables say about virtual ones.
 
 use std::cell::Cell;
 
 use super::dirty::Tracker;
-use crate::mem::Mapping;
-use crate::plan::layout::{HOST_PAGE_PHYSICAL, MAIN_PHYSICAL};
+use super::edits::Edits;
+use crate::PAGE_SIZE;
+use crate::mem::{FileMapping, Mapping};
+use crate::plan::layout::{FILES_PHYSICAL, HOST_PAGE_PHYSICAL, MAIN_PHYSICAL};
 use crate::plan::page_table::{TableMemory, Translation, translate};
 use crate::units::{page_down, to_usize};
-use crate::{BadAddress, PAGE_SIZE};
+
+/// A file in a memory slot of its own.
+#[derive(Debug, Clone)]
+pub(super) struct FileSlot {
+    /// The slot's number.
+    pub(super) slot: u32,
+    /// Where it is: guest-physical, not part of main memory.
+    pub(super) physical: u64,
+    pub(super) file: FileMapping,
+}
+
+/// A part of guest memory as the host may use it.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Piece<'a> {
+    /// Memory in place.
+    Bytes(&'a [u8]),
+    /// So many zeros: memory that nobody has touched.
+    Zeros(usize),
+    /// A file from this offset on, and so many bytes of it.
+    File(&'a FileMapping, u64, usize),
+}
+
+impl Piece<'_> {
+    /// Bytes in it.
+    pub(super) fn length(&self) -> usize {
+        match self {
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Zeros(length) | Self::File(_, _, length) => *length,
+        }
+    }
+
+    /// Copies it; false if a file is shorter than it was.
+    pub(super) fn read(&self, out: &mut [u8]) -> bool {
+        match self {
+            Self::Bytes(bytes) => out.copy_from_slice(bytes),
+            Self::Zeros(_) => out.fill(0),
+            Self::File(file, at, _) => return file.read(*at, out),
+        }
+        true
+    }
+}
 
 /// Main memory and the host page of one VM.
 #[derive(Debug)]
@@ -20,6 +62,10 @@ pub(super) struct GuestMemory {
     pub(super) tracker: Option<Tracker>,
     /// Guest-physical address of the top page table.
     pub(super) root: u64,
+    /// Files in slots of their own, by guest-physical address.
+    pub(super) files: Vec<FileSlot>,
+    /// Edits of page tables.
+    pub(super) edits: Edits,
     /// The last walks through the page tables.
     walks: WalkCache,
 }
@@ -35,12 +81,6 @@ impl WalkCache {
     }
 }
 
-/// End of the lower half of the address space, where all user mappings are.
-const LOWER_HALF: u64 = 1 << 47;
-
-/// Bytes that are written at once.
-const LONGEST_PIECE: u64 = 1 << 20;
-
 /// Offset in main memory of a guest-physical address.
 fn offset(physical: u64) -> Option<u64> {
     physical.checked_sub(MAIN_PHYSICAL)
@@ -54,16 +94,26 @@ impl GuestMemory {
             host_page,
             tracker: None,
             root,
+            files: Vec::new(),
+            edits: Edits::default(),
             walks: WalkCache::default(),
         }
     }
 
-    /// The bytes at a guest-physical range.
-    pub(super) fn physical(&self, physical: u64, length: usize) -> Option<&[u8]> {
+    /// What is at a guest-physical range.
+    pub(super) fn physical(&self, physical: u64, length: usize) -> Option<Piece<'_>> {
         if page_down(physical) == HOST_PAGE_PHYSICAL {
-            return self.host_page.bytes(physical - HOST_PAGE_PHYSICAL, length);
+            let at = physical - HOST_PAGE_PHYSICAL;
+            return self.host_page.bytes(at, length).map(Piece::Bytes);
         }
-        self.main.bytes(offset(physical)?, length)
+        if physical < FILES_PHYSICAL {
+            return self.main.bytes(offset(physical)?, length).map(Piece::Bytes);
+        }
+        let after = self.files.partition_point(|file| file.physical <= physical);
+        let file = self.files.get(after.checked_sub(1)?)?;
+        let at = physical - file.physical;
+        let inside = at + length as u64 <= file.file.length();
+        inside.then_some(Piece::File(&file.file, at, length))
     }
 
     /// The bytes at a range of main memory, to be written: its pages count as dirty from now on.
@@ -91,7 +141,8 @@ impl GuestMemory {
         self.main.bytes_mut(offset, length)
     }
 
-    fn walk(&self, address: u64) -> Option<Translation> {
+    /// The translation of an address that user code may read.
+    pub(super) fn walk(&self, address: u64) -> Option<Translation> {
         let (page, offset) = (address / PAGE_SIZE, address % PAGE_SIZE);
         let place = self.walks.place(page);
         let found = match place.get() {
@@ -113,103 +164,6 @@ impl GuestMemory {
         for place in &self.walks.0 {
             place.set(None);
         }
-    }
-
-    /// Calls `piece` with each physically contiguous part of a user-readable virtual range.
-    pub(super) fn for_each_piece<'a>(
-        &'a self,
-        address: u64,
-        length: u64,
-        mut piece: impl FnMut(&'a [u8]),
-    ) -> Result<(), BadAddress> {
-        let bad = BadAddress { address, length };
-        let end = address
-            .checked_add(length)
-            .filter(|end| *end <= LOWER_HALF)
-            .ok_or(bad)?;
-        let mut at = address;
-        let mut run: Option<(u64, u64)> = None; // physical start, length
-        while at < end {
-            let size = (page_down(at) + PAGE_SIZE).min(end) - at;
-            let physical = self.walk(at).ok_or(bad)?.physical;
-            run = match run {
-                Some((start, length)) if start + length == physical => Some((start, length + size)),
-                other => {
-                    if let Some((start, length)) = other {
-                        piece(self.physical(start, to_usize(length)).ok_or(bad)?);
-                    }
-                    Some((physical, size))
-                }
-            };
-            at += size;
-        }
-        if let Some((start, length)) = run {
-            piece(self.physical(start, to_usize(length)).ok_or(bad)?);
-        }
-        Ok(())
-    }
-
-    /// Calls `piece` with each physically contiguous part of a user-writable virtual range.
-    pub(super) fn for_each_piece_mut(
-        &mut self,
-        address: u64,
-        length: u64,
-        mut piece: impl FnMut(&mut [u8]),
-    ) -> Result<(), BadAddress> {
-        let bad = BadAddress { address, length };
-        let end = address
-            .checked_add(length)
-            .filter(|end| *end <= LOWER_HALF)
-            .ok_or(bad)?;
-        let mut at = address;
-        while at < end {
-            let first = self.walk(at).filter(|found| found.writable).ok_or(bad)?;
-            let mut size = (page_down(at) + PAGE_SIZE).min(end) - at;
-            while at + size < end
-                && size < LONGEST_PIECE
-                && self
-                    .walk(at + size)
-                    .is_some_and(|next| next.writable && next.physical == first.physical + size)
-            {
-                size = (size + PAGE_SIZE).min(end - at);
-            }
-            piece(
-                self.physical_mut(first.physical, to_usize(size))
-                    .ok_or(bad)?,
-            );
-            at += size;
-        }
-        Ok(())
-    }
-
-    /// Copies a user-readable range out.
-    pub(super) fn read(&self, address: u64, out: &mut [u8]) -> Result<(), BadAddress> {
-        let mut done = 0;
-        self.for_each_piece(address, out.len() as u64, |piece| {
-            out[done..done + piece.len()].copy_from_slice(piece);
-            done += piece.len();
-        })
-    }
-
-    /// Copies a user-readable range into a new vector.
-    pub(super) fn read_vec(&self, address: u64, length: usize) -> Result<Vec<u8>, BadAddress> {
-        let mut bytes = Vec::new();
-        self.for_each_piece(address, length as u64, |piece| {
-            // All of it at once, but only when something of it is there.
-            bytes.reserve_exact(length - bytes.len());
-            bytes.extend_from_slice(piece);
-        })?;
-        Ok(bytes)
-    }
-
-    /// Copies `data` into a user-writable range.
-    pub(super) fn write(&mut self, address: u64, data: &[u8]) -> Result<(), BadAddress> {
-        let mut rest = data;
-        self.for_each_piece_mut(address, data.len() as u64, |piece| {
-            let (now, later) = rest.split_at(piece.len());
-            piece.copy_from_slice(now);
-            rest = later;
-        })
     }
 }
 

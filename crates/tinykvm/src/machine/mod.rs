@@ -4,6 +4,7 @@
 //! seals the memory. Each [`Fork`] is a VM with a private copy-on-write view of it; a fork is
 //! called, and [`Fork::reset`] copies back the pages that the dirty ring named.
 
+mod access;
 mod address_space;
 mod backtrace;
 mod book;
@@ -13,10 +14,14 @@ mod context;
 mod core;
 mod delegate;
 mod dirty;
+mod edits;
 mod engine;
 mod exit;
+mod files;
+mod flush;
 mod fork;
 mod guest_memory;
+mod paging;
 mod probe;
 mod slice;
 mod system;

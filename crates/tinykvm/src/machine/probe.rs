@@ -4,10 +4,10 @@ use std::fmt;
 
 use tinykvm_abi::port;
 
-use super::address_space::Editor;
 use super::book::Frames;
 use super::core::{HOST_PAGE_SLOT, MAIN_SLOT};
 use super::guest_memory::GuestMemory;
+use super::paging::Editor;
 use super::system;
 use crate::arch::x86_64::special::{self, USER_RFLAGS};
 use crate::arch::x86_64::stubs;
@@ -72,7 +72,7 @@ pub(crate) fn probe(device: &Device) -> Result<Probe, EngineError> {
     let mut memory = GuestMemory::new(main, host_page, 0);
     let full = EngineError::Internal("no room for the probe");
     system::write(&mut memory.main, None)?;
-    let code = MAIN_PHYSICAL + frames.take(1).ok_or(full)? * PAGE_SIZE;
+    let code = MAIN_PHYSICAL + frames.take().ok_or(full)? * PAGE_SIZE;
     let mut editor = Editor::with_root(&mut memory, &mut frames)?;
     system::map(&mut editor, 0)?;
     let root = editor.root();

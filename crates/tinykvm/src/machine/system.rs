@@ -1,15 +1,16 @@
 //! Building the engine's own pages in a fresh guest memory.
 
-use super::address_space::Editor;
+use super::paging::Editor;
 use super::probe::Flavour;
 use crate::arch::x86_64::{descriptors, stubs};
 use crate::mem::Mapping;
 use crate::plan::layout::{
     EXCEPTION_STUBS, GDT, HOST_PAGE_PHYSICAL, IDT, MAIN_PHYSICAL, SYSTEM, SYSTEM_HOST_PAGE,
     SYSTEM_USER_STUBS, SYSTEM_VDSO, SYSTEM_VECTOR_AREA, SYSTEM_VECTOR_IMAGE, TSS, USER_STUBS, VDSO,
-    VDSO_SIZE, VECTOR_AREA, VECTOR_AREA_SIZE, VECTOR_IMAGE, VECTOR_IMAGE_SIZE,
+    VDSO_SIZE, VECTOR_AREA, VECTOR_AREA_SIZE, VECTOR_IMAGE, VECTOR_IMAGE_SIZE, WINDOW,
 };
-use crate::plan::page_table::{self, Access};
+use crate::plan::page_table::{self, Access, LARGE_SIZE};
+use crate::units::to_usize;
 use crate::{EngineError, PAGE_SIZE, Protection};
 
 const FULL: EngineError = EngineError::Internal("no room for the engine's own pages");
@@ -88,7 +89,19 @@ pub(super) fn map(editor: &mut Editor<'_>, vdso: u64) -> Result<(), EngineError>
     for offset in (0..vdso.div_ceil(PAGE_SIZE) * PAGE_SIZE).step_by(4096) {
         page(SYSTEM_VDSO + offset, MAIN_PHYSICAL + VDSO + offset, code)?;
     }
+    map_window(editor)?;
     map_vector_image(editor, Protection::READ_WRITE)
+}
+
+/// Maps all of main memory for ring 0, in large pages.
+fn map_window(editor: &mut Editor<'_>) -> Result<(), EngineError> {
+    let root = editor.root();
+    for offset in (0..editor.main_length()).step_by(to_usize(LARGE_SIZE)) {
+        let physical = MAIN_PHYSICAL + offset;
+        page_table::map_large(editor, root, WINDOW + offset, physical, Access::Supervisor)
+            .ok_or(FULL)?;
+    }
+    Ok(())
 }
 
 /// Maps the vector image: writable while the program boots, read-only in forks.

@@ -10,6 +10,7 @@ use super::core::Core;
 use super::dirty::Tracker;
 use super::engine::Engine;
 use super::fork::Fork;
+use super::guest_memory::FileSlot;
 use crate::mem::{Mapping, Memfd, Sharing};
 use crate::plan::elf::Image;
 use crate::{EngineError, Registers};
@@ -24,6 +25,8 @@ pub struct Template {
     /// The frozen memory, to copy back from.
     pub(super) view: Mapping,
     pub(super) root: u64,
+    /// Files that are read in place.
+    pub(super) files: Vec<FileSlot>,
     pub(super) book: Book,
     pub(super) registers: Registers,
     pub(super) special: kvm_sregs,
@@ -46,6 +49,9 @@ impl Template {
         let mut core = Core::new(self.engine, main, self.root, self.book.clone(), ring)?;
         core.template = Some(Arc::clone(self));
         core.forget_threads(self);
+        for file in &self.files {
+            core.add_file(file)?;
+        }
         core.start_vcpu(Some(&self.special), 0)?;
         Ok(Fork::new(core, Arc::clone(self)))
     }

@@ -54,25 +54,50 @@ impl Mapping {
             protection,
             flags,
             file.descriptor(),
+            0,
         )
+    }
+
+    /// Maps a part of a host file, for guests to read: nothing here may read it, see
+    /// [`FileMapping`](super::FileMapping). Its address is aligned like the offset in the file.
+    pub(super) fn of_host_file(
+        descriptor: i32,
+        offset: u64,
+        length: usize,
+    ) -> Result<Self, EngineError> {
+        let flags = libc::MAP_SHARED | libc::MAP_NORESERVE;
+        let mapping = Self::map(length, libc::PROT_READ, flags, descriptor, offset)?;
+        // SAFETY: advice on a mapping of ours; it changes no contents, and may fail.
+        unsafe {
+            libc::madvise(mapping.base.as_ptr().cast(), length, libc::MADV_HUGEPAGE);
+        }
+        Ok(mapping)
     }
 
     /// Maps `length` bytes of zeroed anonymous memory.
     pub(crate) fn anonymous(length: usize) -> Result<Self, EngineError> {
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-        Self::map(length, libc::PROT_READ | libc::PROT_WRITE, flags, -1)
+        Self::map(length, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0)
     }
 
-    fn map(length: usize, protection: i32, flags: i32, fd: i32) -> Result<Self, EngineError> {
+    fn map(
+        length: usize,
+        protection: i32,
+        flags: i32,
+        fd: i32,
+        file_offset: u64,
+    ) -> Result<Self, EngineError> {
+        let file_offset = i64::try_from(file_offset)
+            .map_err(|_| EngineError::Internal("a file offset out of range"))?;
         let align = if length >= LARGE_PAGE {
             LARGE_PAGE
         } else {
             4096
         };
-        let map = |at: *mut libc::c_void, length, protection, flags, fd| {
+        let map = |at: *mut libc::c_void, length, protection, flags, fd, offset| {
             // SAFETY: a new mapping where the kernel chooses, or (MAP_FIXED) inside the range that
             // was reserved just before and that nothing else uses.
-            let base = unsafe { libc::mmap(at, length, protection, flags, fd, 0) };
+            let base = unsafe { libc::mmap(at, length, protection, flags, fd, offset) };
             if base == libc::MAP_FAILED {
                 return Err(EngineError::last_os("mmap of guest memory"));
             }
@@ -88,9 +113,11 @@ impl Mapping {
             libc::PROT_NONE,
             reserve,
             -1,
+            0,
         )?
         .cast::<u8>();
-        let head = start.align_offset(align);
+        let beyond = to_usize(file_offset.unsigned_abs()) % align;
+        let head = (start.align_offset(align) + beyond) % align;
         let base = start.wrapping_add(head);
         // SAFETY: both ends lie in the reservation and not in the mapping that stays.
         let unmap = |at: *mut u8, length: usize| unsafe {
@@ -100,7 +127,14 @@ impl Mapping {
         };
         unmap(start, head);
         unmap(base.wrapping_add(length), spare - head);
-        if let Err(error) = map(base.cast(), length, protection, flags | libc::MAP_FIXED, fd) {
+        if let Err(error) = map(
+            base.cast(),
+            length,
+            protection,
+            flags | libc::MAP_FIXED,
+            fd,
+            file_offset,
+        ) {
             unmap(base, length);
             return Err(error);
         }
@@ -156,6 +190,19 @@ impl Mapping {
         self.bytes(offset, 8)
             .and_then(|bytes| bytes.try_into().ok())
             .map_or(0, u64::from_le_bytes)
+    }
+
+    /// Gives the memory of a page-aligned range of this shared mapping of a memfd back: it reads
+    /// as zero from now on.
+    pub(crate) fn punch(&mut self, offset: u64, length: usize) {
+        let Some(range) = self.bytes_mut(offset, length) else {
+            return;
+        };
+        // SAFETY: the range lies in this mapping, which is exclusively borrowed.
+        let result = unsafe { libc::madvise(range.as_mut_ptr().cast(), length, libc::MADV_REMOVE) };
+        if result != 0 {
+            range.fill(0);
+        }
     }
 
     /// Drops this private mapping's own copies of the pages of a page-aligned range.

@@ -3,8 +3,10 @@
 //! ```text
 //! guest-physical                           guest-virtual
 //! 0x0000_1000  host page (own slot)        0x0000_0000_0000  never mapped (null page and below 64 KiB)
+//! 0x40_0000_0000 files, a slot each
 //! 0x0020_0000  main memory = the memfd     image, then the heap
-//!   +0x0000    GDT                         0x7e00_0000_0000  arena: anonymous mappings
+//!   +0x0000    GDT                         0x7d80_0000_0000  window on main memory, supervisor only
+//!                                          0x7e00_0000_0000  arena: anonymous mappings
 //!   +0x1000    IDT                         0x7fff_0000_0000  interpreter of a dynamic program
 //!   +0x2000    exception stubs             0x7fff_e000_0000  top of the stack, a guard below it
 //!   +0x3000    TSS, I/O bitmap (3 pages)   0x7fff_ff80_0000  the engine's pages:
@@ -70,6 +72,14 @@ pub(crate) const SYSTEM_VDSO: u64 = SYSTEM + 0x2_1000;
 pub(crate) const USER_START: u64 = 0x1_0000;
 /// End of what a program may map. The engine's pages and a gap lie above.
 pub(crate) const USER_END: u64 = 0x7fff_f000_0000;
+/// Where ring 0 sees all of main memory: the tables that it edits are there. Not for users.
+pub(crate) const WINDOW: u64 = 0x7d80_0000_0000;
+/// End of the window: it has an entry of the top table to itself.
+pub(crate) const WINDOW_END: u64 = 0x7e00_0000_0000;
+/// Guest-physical address of the first file that is mapped in a slot of its own.
+pub(crate) const FILES_PHYSICAL: u64 = 1 << 38;
+/// End of those: what every processor with 39 address bits can reach.
+pub(crate) const FILES_PHYSICAL_END: u64 = 1 << 39;
 /// Where a position-independent program is loaded: where Linux would do it (without
 /// randomisation), up to 2 MB alignment.
 pub(crate) const IMAGE_BASE: u64 = 0x5555_5540_0000;
@@ -83,6 +93,8 @@ pub(crate) const INTERPRETER_END: u64 = INTERPRETER_BASE + (256 << 20);
 pub(crate) const ARENA: u64 = 0x7e00_0000_0000;
 /// End of the arena.
 pub(crate) const ARENA_END: u64 = 0x7fff_0000_0000;
+/// First address for mappings that do not fit into the arena: reservations of many terabytes.
+pub(crate) const LOW_ARENA: u64 = 0x1000_0000_0000;
 /// First address above the stack.
 pub(crate) const STACK_TOP: u64 = 0x7fff_e000_0000;
 /// Largest stack: Linux' default limit. Small programs get a quarter of their memory.

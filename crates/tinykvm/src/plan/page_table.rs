@@ -8,8 +8,15 @@ const USER: u64 = 1 << 2;
 /// Set from the start, so that no processor and no shadow page table ever has to write an entry:
 /// a write would make the table's page private in every fork.
 const ACCESSED_DIRTY: u64 = 1 << 5 | 1 << 6;
+/// In an entry of the second level: it maps a large page itself.
+const LARGE: u64 = 1 << 7;
 const NO_EXECUTE: u64 = 1 << 63;
 const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
+
+/// Bytes of a large page.
+pub(crate) const LARGE_SIZE: u64 = 2 << 20;
+/// Entries of a table.
+const ENTRIES: u64 = 512;
 
 /// Memory that holds page tables.
 pub(crate) trait TableMemory {
@@ -73,17 +80,122 @@ fn index(address: u64, level: u32) -> u64 {
     (address >> (12 + 9 * level)) & 511
 }
 
-/// The place of the leaf entry for `address`, or `None` if a table on the way is absent.
+/// The same entry for a large page.
+pub(crate) fn as_large(entry: u64) -> u64 {
+    entry | LARGE
+}
+
+/// True if a leaf entry allows an access of user code.
+pub(crate) fn permits(entry: u64, write: bool, fetch: bool) -> bool {
+    entry & (PRESENT | USER) == PRESENT | USER
+        && (!write || entry & WRITABLE != 0)
+        && (!fetch || entry & NO_EXECUTE == 0)
+}
+
+/// Entries that follow each other in one table, for pages of `size` bytes from `address` on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Run {
+    /// The first page's address.
+    pub(crate) address: u64,
+    /// The first entry's guest-physical address.
+    pub(crate) place: u64,
+    /// How many entries.
+    pub(crate) count: u64,
+    /// Bytes that each one maps.
+    pub(crate) size: u64,
+}
+
+impl Run {
+    /// Address and place of each entry.
+    pub(crate) fn entries(self) -> impl Iterator<Item = (u64, u64)> {
+        (0..self.count).map(move |at| (self.address + at * self.size, self.place + at * 8))
+    }
+}
+
+/// The leaf entries that there are for a page-aligned range: absent tables cost nothing. A large
+/// page that lies partly in the range is there, too.
+pub(crate) fn runs(memory: &impl TableMemory, root: u64, start: u64, end: u64) -> Vec<Run> {
+    let mut found = Vec::new();
+    let mut at = start;
+    while at < end {
+        let mut table = root;
+        let mut level = 3;
+        let run = loop {
+            let place = table + index(at, level) * 8;
+            let span = 1u64 << (12 + 9 * level);
+            if level == 0 {
+                let count = (ENTRIES - index(at, 0)).min((end - at) / PAGE_SIZE);
+                break Some((at, place, count, PAGE_SIZE));
+            }
+            let entry = memory.load(place);
+            if entry & PRESENT == 0 {
+                at = (at & !(span - 1)).saturating_add(span);
+                break None;
+            }
+            if entry & LARGE != 0 {
+                break Some((at & !(LARGE_SIZE - 1), place, 1, LARGE_SIZE));
+            }
+            table = entry & ADDRESS;
+            level -= 1;
+        };
+        if let Some((address, place, count, size)) = run {
+            at = address + count * size;
+            found.push(Run {
+                address,
+                place,
+                count,
+                size,
+            });
+        }
+    }
+    found
+}
+
+/// The place of the leaf entry for `address`, or `None` if a table on the way is absent or the
+/// page is a large one.
 pub(crate) fn leaf_place(memory: &impl TableMemory, root: u64, address: u64) -> Option<u64> {
     let mut table = root;
     for level in (1..4).rev() {
         let entry = memory.load(table + index(address, level) * 8);
-        if entry & PRESENT == 0 {
+        if entry & PRESENT == 0 || entry & LARGE != 0 {
             return None;
         }
         table = entry & ADDRESS;
     }
     Some(table + index(address, 0) * 8)
+}
+
+/// The place of the entry of `level` for `address`; adds tables where needed, and splits a large
+/// page. `None` if no page for a table is left.
+fn make_place(memory: &mut impl TableMemory, root: u64, address: u64, level: u32) -> Option<u64> {
+    let mut table = root;
+    for above in (level + 1..4).rev() {
+        let place = table + index(address, above) * 8;
+        let mut entry = memory.load(place);
+        if entry & PRESENT == 0 {
+            entry = memory.allocate()? | PRESENT | WRITABLE | USER | ACCESSED_DIRTY;
+            memory.store(place, entry);
+        } else if entry & LARGE != 0 {
+            let pages = memory.allocate()?;
+            for at in 0..ENTRIES {
+                memory.store(pages + at * 8, (entry & !LARGE) + at * PAGE_SIZE);
+            }
+            entry = pages | PRESENT | WRITABLE | USER | ACCESSED_DIRTY;
+            memory.store(place, entry);
+        }
+        table = entry & ADDRESS;
+    }
+    Some(table + index(address, level) * 8)
+}
+
+/// The place of the leaf entry for the page at `address`; adds tables where needed. `None` if no
+/// page for a table is left.
+pub(crate) fn make_leaf_place(
+    memory: &mut impl TableMemory,
+    root: u64,
+    address: u64,
+) -> Option<u64> {
+    make_place(memory, root, address, 0)
 }
 
 /// Maps the page at `address`, adding tables where needed. Returns the entry that was there
@@ -95,20 +207,27 @@ pub(crate) fn map(
     physical: u64,
     access: Access,
 ) -> Option<u64> {
-    let mut table = root;
-    for level in (1..4).rev() {
-        let place = table + index(address, level) * 8;
-        let mut entry = memory.load(place);
-        if entry & PRESENT == 0 {
-            entry = memory.allocate()? | PRESENT | WRITABLE | USER | ACCESSED_DIRTY;
-            memory.store(place, entry);
-        }
-        table = entry & ADDRESS;
-    }
-    let place = table + index(address, 0) * 8;
+    let place = make_leaf_place(memory, root, address)?;
     let before = memory.load(place);
     memory.store(place, leaf(physical, access));
     Some(before)
+}
+
+/// Maps the large page at `address`, where nothing is mapped yet. `None` if that is not so, or if
+/// no page for a table is left.
+pub(crate) fn map_large(
+    memory: &mut impl TableMemory,
+    root: u64,
+    address: u64,
+    physical: u64,
+    access: Access,
+) -> Option<()> {
+    let place = make_place(memory, root, address, 1)?;
+    if memory.load(place) != 0 {
+        return None;
+    }
+    memory.store(place, leaf(physical, access) | LARGE);
+    Some(())
 }
 
 /// Translates a canonical lower-half address; `None` if it is not mapped.
@@ -116,12 +235,24 @@ pub(crate) fn translate(memory: &impl TableMemory, root: u64, address: u64) -> O
     if address >> 47 != 0 {
         return None;
     }
-    let entry = memory.load(leaf_place(memory, root, address)?);
-    if entry & PRESENT == 0 {
-        return None;
-    }
+    let mut table = root;
+    let mut level = 3;
+    let (entry, size) = loop {
+        let entry = memory.load(table + index(address, level) * 8);
+        if entry & PRESENT == 0 {
+            return None;
+        }
+        if level == 0 {
+            break (entry, PAGE_SIZE);
+        }
+        if entry & LARGE != 0 {
+            break (entry, LARGE_SIZE);
+        }
+        table = entry & ADDRESS;
+        level -= 1;
+    };
     Some(Translation {
-        physical: (entry & ADDRESS) + address % PAGE_SIZE,
+        physical: (entry & ADDRESS) + address % size,
         user: entry & USER != 0,
         writable: entry & WRITABLE != 0,
     })
@@ -210,6 +341,38 @@ mod tests {
             map(&mut memory, 0, 0x1000, 0x5000, Access::Supervisor),
             None
         );
+    }
+
+    #[test]
+    fn a_large_page_translates_and_splits() {
+        let mut memory = Fake::new(8);
+        let read = Access::User(Protection::READ);
+        map_large(&mut memory, 0, 0x4020_0000, 0x60_0000, read).unwrap();
+        let at = |memory: &Fake, address| translate(memory, 0, address).map(|to| to.physical);
+        assert_eq!(at(&memory, 0x403f_f123), Some(0x7f_f123));
+        assert_eq!(at(&memory, 0x4040_0000), None);
+        let all = runs(&memory, 0, 0, 1 << 47);
+        assert_eq!((all.len(), all[0].size, all[0].count), (1, LARGE_SIZE, 1));
+        map(&mut memory, 0, 0x4020_5000, 0x9000, read).unwrap();
+        assert_eq!(at(&memory, 0x4020_5001), Some(0x9001));
+        assert_eq!(at(&memory, 0x403f_f123), Some(0x7f_f123));
+        assert!(!translate(&memory, 0, 0x4020_0000).unwrap().writable);
+    }
+
+    #[test]
+    fn runs_skip_what_is_absent() {
+        let mut memory = Fake::new(20);
+        let read = Access::User(Protection::READ);
+        for address in [0x1f_f000, 0x20_0000, 0x7000_0000_0000] {
+            map(&mut memory, 0, address, 0x5000, read).unwrap();
+        }
+        let found = runs(&memory, 0, 0x1f_e000, 1 << 47);
+        let shape: Vec<_> = found.iter().map(|run| (run.address, run.count)).collect();
+        assert_eq!(
+            shape,
+            [(0x1f_e000, 2), (0x20_0000, 512), (0x7000_0000_0000, 512)]
+        );
+        assert!(runs(&memory, 0, 0x40_0000, 0x6000_0000_0000).is_empty());
     }
 
     proptest! {

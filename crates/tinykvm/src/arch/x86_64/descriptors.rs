@@ -5,6 +5,8 @@ use crate::units::to_usize;
 
 /// Selector of the ring-0 code segment.
 pub(crate) const KERNEL_CODE: u16 = 0x08;
+/// Selector of the ring-0 data segment.
+pub(crate) const KERNEL_DATA: u16 = 0x10;
 /// Selector base that `sysret` adds 8 and 16 to.
 pub(crate) const USER_BASE: u16 = 0x1b;
 /// Selector of the ring-3 data segment.

@@ -5,7 +5,7 @@ use std::arch::x86_64::__cpuid_count;
 use kvm_bindings::{CpuId, kvm_msr_entry, kvm_segment, kvm_sregs};
 
 use super::descriptors::{
-    GDT_SIZE, IDT_SIZE, KERNEL_CODE, TASK, TASK_LIMIT, USER_BASE, USER_CODE, USER_DATA,
+    GDT_SIZE, IDT_SIZE, KERNEL_CODE, KERNEL_DATA, TASK, TASK_LIMIT, USER_BASE, USER_CODE, USER_DATA,
 };
 use crate::plan::layout;
 use crate::units::to_usize;
@@ -157,6 +157,12 @@ pub(crate) fn user_mode(fresh: &kvm_sregs, features: Features, root: u64, gs: u6
 pub(crate) fn enter_user_mode(special: &mut kvm_sregs) {
     special.cs = segment(USER_CODE, 11, 3, true);
     special.ss = segment(USER_DATA, 3, 3, false);
+}
+
+/// Puts the two segments that make ring 0 into `special`.
+pub(crate) fn enter_kernel_mode(special: &mut kvm_sregs) {
+    special.cs = segment(KERNEL_CODE, 11, 0, true);
+    special.ss = segment(KERNEL_DATA, 3, 0, false);
 }
 
 /// The model-specific registers behind `syscall` and `sysret`.

@@ -299,6 +299,9 @@ pub(crate) fn user() -> UserStubs {
 
 /// Offset of the ring-0 copy of the `syscall` stub in the page of the exception stubs.
 pub(crate) const KERNEL_SYSCALL: u64 = 0x800;
+/// Offset of the stub that edits page tables in that page: RCX entries from RSI are written anew to
+/// RDI, by the guest itself, which KVM takes notice of; then translations are forgotten.
+pub(crate) const KERNEL_EDIT: u64 = 0x900;
 /// Bytes of an `out imm8, eax`.
 pub(crate) const OUT_LENGTH: u64 = 2;
 
@@ -321,6 +324,10 @@ pub(crate) fn kernel() -> Vec<u8> {
     }
     let [port, _] = port::PORT_SYSCALL.to_le_bytes();
     put(KERNEL_SYSCALL, &[0xe7, port, 0x48, 0x0f, 0x07]); // out port, eax; sysretq
+    let [port, _] = PORT_INTERNAL.to_le_bytes();
+    put(KERNEL_EDIT, &[0xf3, 0x48, 0xa5]); // rep movsq
+    put(KERNEL_EDIT + 3, &[0x0f, 0x20, 0xd8, 0x0f, 0x22, 0xd8]); // mov rax, cr3; mov cr3, rax
+    put(KERNEL_EDIT + 9, &[0xe7, port]); // out port, eax
     page
 }
 

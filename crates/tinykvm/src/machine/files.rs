@@ -1,0 +1,124 @@
+//! Files that guests read in place: a read-only memory slot each, without logging, which forks
+//! share and a reset leaves alone.
+
+use std::fs::File;
+use std::sync::Arc;
+
+use super::book::{Area, Backing};
+use super::core::{Core, FIRST_FILE_SLOT};
+use super::guest_memory::FileSlot;
+use crate::kvm::SlotKind;
+use crate::mem::FileMapping;
+use crate::plan::layout::{FILES_PHYSICAL, FILES_PHYSICAL_END};
+use crate::plan::page_table::LARGE_SIZE;
+use crate::units::page_up;
+use crate::{EngineError, MapError, PAGE_SIZE, Placement, Protection};
+
+/// Smaller files are read into memory: a slot costs each new fork some time.
+const SMALLEST_FILE: u64 = LARGE_SIZE;
+/// Most slots for files.
+const MOST_FILES: usize = 64;
+
+impl Core {
+    /// See [`Guest::map_file`](crate::Guest::map_file). Only while a program boots.
+    pub(super) fn map_file(
+        &mut self,
+        place: Placement,
+        length: u64,
+        allow: Protection,
+        file: &Arc<File>,
+        offset: u64,
+    ) -> Result<Option<u64>, MapError> {
+        let size = page_up(length);
+        let suits = size >= SMALLEST_FILE && !allow.write && !allow.is_none();
+        if self.template.is_some() || !suits || !offset.is_multiple_of(PAGE_SIZE) {
+            return Ok(None);
+        }
+        let Some((slot, physical)) = self.next_slot(size, offset) else {
+            return Ok(None);
+        };
+        // A file that can't be mapped, or is too short, can be read.
+        let Ok(file) = FileMapping::new(file, offset, size) else {
+            return Ok(None);
+        };
+        let address = self.place_file(place, size, offset)?;
+        let found = FileSlot {
+            slot,
+            physical,
+            file,
+        };
+        if self.add_file(&found).is_err() {
+            return Ok(None);
+        }
+        let area = Area {
+            backing: Backing::File {
+                shift: physical.wrapping_sub(address),
+            },
+            ..Area::memory(address + size, allow)
+        };
+        self.space.add(address, area)?;
+        self.space.map_large_pages(address, &area);
+        Ok(Some(address))
+    }
+
+    /// Number and guest-physical address of the next slot. In a large page it lies as the file
+    /// does.
+    fn next_slot(&self, size: u64, offset: u64) -> Option<(u32, u64)> {
+        let files = &self.space.memory.files;
+        if files.len() >= MOST_FILES {
+            return None;
+        }
+        let (slot, end) = files
+            .last()
+            .map_or((FIRST_FILE_SLOT, FILES_PHYSICAL), |last| {
+                (last.slot + 1, last.physical + last.file.length())
+            });
+        let physical = end.next_multiple_of(LARGE_SIZE) + offset % LARGE_SIZE;
+        let fits = physical.checked_add(size)? <= FILES_PHYSICAL_END;
+        fits.then_some((slot, physical))
+    }
+
+    fn place_file(&self, place: Placement, size: u64, offset: u64) -> Result<u64, MapError> {
+        if let Placement::Anywhere | Placement::Hint(0) = place {
+            let start = self.space.choose(place, size + LARGE_SIZE, false)?;
+            let beyond = offset % LARGE_SIZE;
+            let aligned = start - start % LARGE_SIZE + beyond;
+            return Ok(if aligned < start {
+                aligned + LARGE_SIZE
+            } else {
+                aligned
+            });
+        }
+        self.space.choose(place, size, false)
+    }
+
+    /// Gives the guest a file, which `files` lists from now on.
+    pub(super) fn add_file(&mut self, file: &FileSlot) -> Result<(), EngineError> {
+        let mapping = file.file.mapping();
+        self.vm
+            .add_memory(file.slot, file.physical, mapping, SlotKind::ReadOnly)?;
+        self.space.memory.files.push(file.clone());
+        Ok(())
+    }
+
+    /// The files that some area still shows.
+    pub(super) fn files_in_use(&self) -> Vec<FileSlot> {
+        let shown = |file: &&FileSlot| {
+            let range = file.physical..file.physical + file.file.length();
+            self.space
+                .book
+                .areas()
+                .any(|(start, area)| match area.backing {
+                    Backing::File { shift } => range.contains(&start.wrapping_add(shift)),
+                    Backing::Memory => false,
+                })
+        };
+        self.space
+            .memory
+            .files
+            .iter()
+            .filter(shown)
+            .cloned()
+            .collect()
+    }
+}
