@@ -24,6 +24,10 @@ vtc: ## only the Varnish test cases; make vtc TEST=hello runs those with hello i
 	@$(DEPENDENCIES) build test
 	$(CARGO) test --profile checked --locked --package vmod_tinykvm --test vtc -- $(TEST)
 
+programs: ## real programs, timed: target/programs.json, docs/programs.md; make programs TEST=lua runs one
+	@$(DEPENDENCIES) build programs
+	$(CARGO) run --profile checked --locked --package tinykvm-programs -- $(TEST)
+
 test-svm: ## the tests that boot guests, once more on emulated AMD hardware
 	@$(DEPENDENCIES) build test svm
 	tests/svm/run $(TEST)
@@ -51,4 +55,4 @@ headers: ## regenerates guest/c/include/tinykvm_abi.h from crates/abi
 ci: ## everything that a change has to pass
 	@.ci/run
 
-.PHONY: help build demo test vtc test-svm bench lint fmt doc headers ci
+.PHONY: help build demo test vtc programs test-svm bench lint fmt doc headers ci

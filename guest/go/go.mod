@@ -1,0 +1,3 @@
+module tinykvm
+
+go 1.19

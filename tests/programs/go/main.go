@@ -1,0 +1,173 @@
+// Go: a handler of net/http with goroutines, channels, garbage, maps, a recovered nil
+// dereference, templates, JSON, timers.
+package main
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"html/template"
+	mathrand "math/rand"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"runtime"
+	"sort"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"tinykvm"
+)
+
+const (
+	requests = 100
+	rounds   = 10
+)
+
+var count int
+
+var page = template.Must(template.New("page").Parse(
+	`<ul>{{range .}}<li>{{.}}</li>{{end}}</ul>`))
+
+// worker is started before the freeze and answers in requests.
+var questions, answers = make(chan int), make(chan int)
+
+func worker() {
+	for question := range questions {
+		answers <- question * question
+	}
+}
+
+type node struct {
+	next *node
+	name string
+}
+
+func nilPointer(number int) (result string) {
+	defer func() {
+		if failure := recover(); failure != nil {
+			result = fmt.Sprint(failure.(runtime.Error))
+		}
+	}()
+	list := &node{name: "first"}
+	if number%2 == 0 {
+		list = list.next
+	}
+	return list.name
+}
+
+func inParallel(number int) int {
+	var group sync.WaitGroup
+	results := make(chan int, 8)
+	for i := 0; i < 8; i++ {
+		group.Add(1)
+		go func(i int) {
+			defer group.Done()
+			runtime.Gosched()
+			results <- i * number
+		}(i)
+	}
+	group.Wait()
+	close(results)
+	sum := 0
+	for result := range results {
+		sum += result
+	}
+	return sum
+}
+
+func handler(w http.ResponseWriter, r *http.Request) {
+	number, err := strconv.Atoi(strings.TrimPrefix(r.URL.Path, "/"))
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	words := map[string]int{}
+	for i := 0; i < 500; i++ {
+		words[fmt.Sprintf("%x", sha256.Sum256([]byte{byte(i), byte(number)}))[:2]]++
+	}
+	var garbage [][]byte
+	for i := 0; i < 50; i++ {
+		garbage = append(garbage, make([]byte, 1024))
+	}
+	keys := make([]string, 0, len(words))
+	for key := range words {
+		keys = append(keys, key)
+	}
+	sort.Strings(keys)
+	questions <- number
+	square := <-answers
+	select {
+	case <-time.After(20 * time.Microsecond):
+	}
+	text, _ := json.Marshal(map[string]interface{}{
+		"kinds": len(words), "first": keys[0], "sum": inParallel(number), "square": square,
+		"nil": nilPointer(number), "garbage": len(garbage)})
+	w.Header().Set("X-Number", strconv.Itoa(number))
+	w.Write(text)
+	page.Execute(w, []string{"<a>", strconv.Itoa(number)})
+}
+
+// monotonic is CLOCK_MONOTONIC in nanoseconds.
+func monotonic() int64 {
+	var now syscall.Timespec
+	syscall.Syscall(syscall.SYS_CLOCK_GETTIME, 1, uintptr(unsafe.Pointer(&now)), 0)
+	return now.Nano()
+}
+
+func unique(w http.ResponseWriter, r *http.Request) {
+	var bytes, uuid [16]byte
+	file, err := os.Open("/dev/urandom")
+	if err == nil {
+		_, err = file.Read(bytes[:])
+	}
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	rand.Read(uuid[:])
+	fmt.Fprintf(w, "urandom %x\nuuid %x\nrandom %v\nmonotonic %d\nrealtime %d\n",
+		bytes, uuid, mathrand.Float64(), monotonic(), time.Now().UnixNano())
+}
+
+func ask(number int) string {
+	recorder := httptest.NewRecorder()
+	http.DefaultServeMux.ServeHTTP(recorder, httptest.NewRequest("GET", fmt.Sprint("/", number), nil))
+	count = 0
+	return recorder.Body.String()
+}
+
+func main() {
+	go worker()
+	http.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		count++
+		handler(w, r)
+	})
+	http.HandleFunc("/unique", unique)
+	http.HandleFunc("/count", func(w http.ResponseWriter, r *http.Request) {
+		count++
+		fmt.Fprint(w, count)
+	})
+	native := !tinykvm.IsSandboxed()
+	for number := 0; number < requests; number++ {
+		text := ask(number)
+		if native {
+			fmt.Print(text, "\n--\n")
+		}
+	}
+	runtime.GC()
+	if native {
+		begun := time.Now()
+		for number := 0; number < rounds*requests; number++ {
+			ask(number % requests)
+		}
+		fmt.Println("ns", time.Since(begun).Nanoseconds()/(rounds*requests))
+		return
+	}
+	tinykvm.Serve(http.DefaultServeMux)
+}

@@ -1,0 +1,89 @@
+//! What came of it, for machines and for people.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
+use tinykvm_testkit::paths;
+
+use crate::{Figures, Program, home};
+
+/// What came of one program.
+pub type Outcome = Result<Figures, String>;
+
+/// Writes `target/programs.json`. Programs that were not run keep what is there. When all were
+/// run, writes the table into `docs/programs.md`, too.
+///
+/// # Errors
+/// If a file can't be written.
+pub fn write(outcomes: &[(&Program, Outcome)], all: bool) -> Result<(), String> {
+    let file = paths::target().join("programs.json");
+    let known = fs::read_to_string(&file).unwrap_or_default();
+    let mut entries: BTreeMap<String, Value> = serde_json::from_str(&known).unwrap_or_default();
+    if all {
+        entries.clear();
+    }
+    for (program, outcome) in outcomes {
+        entries.insert(program.name.clone(), entry(program, outcome));
+    }
+    let text = serde_json::to_string_pretty(&entries).map_err(|error| error.to_string())?;
+    save(&file, &(text + "\n"))?;
+    if all {
+        let page = fs::read_to_string(home().join("programs.md.in"));
+        let page = page.map_err(|error| error.to_string())?;
+        let page = page.replace("${table}\n", &table(outcomes));
+        save(&paths::top().join("docs/programs.md"), &page)?;
+    }
+    Ok(())
+}
+
+fn save(file: &Path, text: &str) -> Result<(), String> {
+    fs::write(file, text).map_err(|error| format!("{}: {error}", file.display()))
+}
+
+fn entry(program: &Program, outcome: &Outcome) -> Value {
+    let reason = match outcome {
+        Ok(_) => program.remark.as_str(),
+        Err(reason) => reason,
+    };
+    let figures = outcome.as_ref().ok();
+    json!({
+        "ok": figures.is_some(),
+        "freeze_ms": figures.map(|it| it.freeze_ms),
+        "dirty_pages": figures.map(|it| it.dirty_pages),
+        "warm_call_us": figures.map(|it| it.warm_call_us.round()),
+        "native_us": figures.map(|it| it.native_us.round()),
+        "reason": reason,
+    })
+}
+
+fn table(outcomes: &[(&Program, Outcome)]) -> String {
+    let mut text = String::from(
+        "| program | what a request does | start to freeze, ms | pages per request | warm call, µs | natively, µs | remarks |\n\
+         |---|---|---:|---:|---:|---:|---|\n",
+    );
+    for (program, outcome) in outcomes {
+        let Program {
+            name,
+            about,
+            remark,
+            ..
+        } = program;
+        // Writing to a string does not fail.
+        let _ = match outcome {
+            Ok(it) => writeln!(
+                text,
+                "| {name} | {about} | {} | {} | {:.0} | {:.0} | {remark} |",
+                it.freeze_ms, it.dirty_pages, it.warm_call_us, it.native_us
+            ),
+            Err(reason) => {
+                let reason = if program.missing { remark } else { reason };
+                let reason = reason.replace('|', "\\|").replace('\n', " ");
+                writeln!(text, "| {name} | {about} | – | – | – | – | does not run: {reason} |")
+            }
+        };
+    }
+    text
+}

@@ -1,0 +1,19 @@
+//! Every program that can run, runs.
+
+use std::process::ExitCode;
+
+use tinykvm_programs::{Program, all, run};
+use tinykvm_testkit::harness::{self, Case};
+
+fn case(program: Program) -> Case {
+    Case::kvm(program.name.clone(), move || {
+        program.prepare()?;
+        run(&program).map(drop)
+    })
+}
+
+fn main() -> ExitCode {
+    let programs = all().expect("the descriptions can be read");
+    let cases = programs.into_iter().filter(|program| !program.missing);
+    harness::run(cases.map(case).collect())
+}
