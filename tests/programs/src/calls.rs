@@ -106,7 +106,10 @@ impl Started {
                 said = transaction.logged;
                 said.extend(transaction.errors);
             }
-            return Err(format!("{url}: {verdict}, status {status}, {body:?}: {}", last(&said)));
+            return Err(format!(
+                "{url}: {verdict}, status {status}, {body:?}: {}",
+                last(&said)
+            ));
         }
         let pages = figure(&transaction.logged, "pages=").unwrap_or(0);
         Ok(Reply { body, time, pages })
@@ -148,7 +151,9 @@ pub fn run(program: &Program) -> Result<Figures, String> {
         if number % COUNT_EVERY == 0 && !program.only_answers {
             let count = started.call("/count")?.body;
             if count != "1" {
-                return Err(format!("it is not reset: its count of requests is {count:?}"));
+                return Err(format!(
+                    "it is not reset: its count of requests is {count:?}"
+                ));
             }
         }
     }
@@ -167,7 +172,10 @@ pub fn run(program: &Program) -> Result<Figures, String> {
 
 fn check(program: &Program, native: &Native, number: usize, body: &str) -> Result<(), String> {
     if number == 0 && body != program.answer {
-        return Err(format!("the first answer is {body:?}, not {:?}", program.answer));
+        return Err(format!(
+            "the first answer is {body:?}, not {:?}",
+            program.answer
+        ));
     }
     match native.answers.get(number) {
         Some(answer) if answer == body => Ok(()),

@@ -27,7 +27,10 @@ fn try_all() -> Result<bool, String> {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
     let programs = all()?;
     let chosen = |program: &&Program| {
-        wanted.is_empty() || wanted.iter().any(|word| program.name.contains(word.as_str()))
+        wanted.is_empty()
+            || wanted
+                .iter()
+                .any(|word| program.name.contains(word.as_str()))
     };
     let mut outcomes: Vec<(&Program, Outcome)> = Vec::new();
     for program in programs.iter().filter(chosen) {

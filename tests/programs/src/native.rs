@@ -41,10 +41,7 @@ pub(crate) fn run(program: &Program) -> Result<Native, String> {
         .parse()
         .map_err(|error| failed(&format!("time {time:?}: {error}")))?;
     Ok(Native {
-        answers: answers
-            .split_terminator(END)
-            .map(str::to_owned)
-            .collect(),
+        answers: answers.split_terminator(END).map(str::to_owned).collect(),
         time_us: time / 1e3,
     })
 }

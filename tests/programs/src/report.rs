@@ -81,7 +81,10 @@ fn table(outcomes: &[(&Program, Outcome)]) -> String {
             Err(reason) => {
                 let reason = if program.missing { remark } else { reason };
                 let reason = reason.replace('|', "\\|").replace('\n', " ");
-                writeln!(text, "| {name} | {about} | – | – | – | – | does not run: {reason} |")
+                writeln!(
+                    text,
+                    "| {name} | {about} | – | – | – | – | does not run: {reason} |"
+                )
             }
         };
     }

@@ -27,14 +27,24 @@ pub(crate) fn check(started: &Started) -> Result<(), String> {
             .collect();
         let mut all = Vec::new();
         for thread in threads {
-            all.extend(thread.join().map_err(|_| "a thread panicked".to_owned())??);
+            all.extend(
+                thread
+                    .join()
+                    .map_err(|_| "a thread panicked".to_owned())??,
+            );
         }
         Ok::<_, String>(all)
     })?;
     for name in ["urandom", "uuid", "random"] {
-        let values: HashSet<_> = answers.iter().filter_map(|answer| answer.get(name)).collect();
+        let values: HashSet<_> = answers
+            .iter()
+            .filter_map(|answer| answer.get(name))
+            .collect();
         if values.len() != ANSWERS {
-            return Err(format!("{name}: {} values in {ANSWERS} requests", values.len()));
+            return Err(format!(
+                "{name}: {} values in {ANSWERS} requests",
+                values.len()
+            ));
         }
     }
     monotonic(&answers)?;
@@ -82,12 +92,18 @@ fn monotonic(answers: &[Values]) -> Result<(), String> {
 }
 
 fn realtime(started: &Started) -> Result<(), String> {
-    let host = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let host = || {
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
+    };
     let before = host().saturating_sub(CLOCK);
     let guest = Duration::from_nanos(nanoseconds(&values(started)?, "realtime")?);
     let after = host() + CLOCK;
     if guest < before || guest > after {
-        return Err(format!("its clock says {guest:?}; it is {before:?} to {after:?}"));
+        return Err(format!(
+            "its clock says {guest:?}; it is {before:?} to {after:?}"
+        ));
     }
     Ok(())
 }

@@ -13,7 +13,13 @@ fn case(program: Program) -> Case {
 }
 
 fn main() -> ExitCode {
-    let programs = all().expect("the descriptions can be read");
-    let cases = programs.into_iter().filter(|program| !program.missing);
-    harness::run(cases.map(case).collect())
+    let cases = match all() {
+        Ok(programs) => programs
+            .into_iter()
+            .filter(|program| !program.missing)
+            .map(case)
+            .collect(),
+        Err(error) => vec![Case::new("descriptions", || Err(error))],
+    };
+    harness::run(cases)
 }

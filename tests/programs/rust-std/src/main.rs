@@ -88,10 +88,7 @@ fn panics(number: u32) -> String {
     }));
     match result {
         Ok(number) => number.to_string(),
-        Err(panic) => panic
-            .downcast_ref::<String>()
-            .cloned()
-            .unwrap_or_default(),
+        Err(panic) => panic.downcast_ref::<String>().cloned().unwrap_or_default(),
     }
 }
 

@@ -63,7 +63,8 @@ async fn many(number: u32) -> u32 {
 async fn answer(number: u32, adder: mpsc::Sender<(u32, oneshot::Sender<u32>)>) -> String {
     let (reply, added) = oneshot::channel();
     adder.send((number, reply)).await.expect("the task listens");
-    let blocking = tokio::task::spawn_blocking(move || (1..=u64::from(number % 15)).product::<u64>());
+    let blocking =
+        tokio::task::spawn_blocking(move || (1..=u64::from(number % 15)).product::<u64>());
     let never = timeout(Duration::from_millis(1), std::future::pending::<()>());
     let (many, echoed, never) = tokio::join!(many(number), echoed(format!("echo {number}")), never);
     format!(
