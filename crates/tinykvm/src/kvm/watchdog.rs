@@ -7,7 +7,7 @@
 //! thread a signal whose handler does nothing: `KVM_RUN` returns EINTR.
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -24,6 +24,8 @@ const FLAGS: u64 = 3;
 /// The watchdog looks for new deadlines at most this often, in nanoseconds: a shorter limit may be
 /// passed by this much, but cannot make the watchdog spin.
 const FINEST: u64 = 500_000;
+/// After this many looks at a timer without a slice the watchdog does not wake up for slices of it.
+const IDLE_LOOKS: u32 = 64;
 /// Offset from SIGRTMIN of the signal that interrupts a vCPU. glibc keeps the first two.
 const SIGNAL_OFFSET: i32 = 7;
 
@@ -55,6 +57,15 @@ struct Alarm(AtomicU64);
 impl Alarm {
     fn set(&self, at: u64) {
         self.0.store((at | FLAGS) ^ FLAGS, Ordering::Release);
+    }
+
+    /// As [`Self::set`], in one order with all sequentially consistent accesses.
+    fn set_in_order(&self, at: u64) {
+        self.0.store((at | FLAGS) ^ FLAGS, Ordering::SeqCst);
+    }
+
+    fn is_set(&self) -> bool {
+        self.0.load(Ordering::SeqCst) != 0
     }
 
     /// Takes it back. True if the vCPU was interrupted for it; no signal is on its way then.
@@ -115,6 +126,10 @@ pub(crate) struct Timer {
     thread: AtomicI32,
     /// Shortest limit this timer was ever armed with, nanoseconds.
     shortest: AtomicU64,
+    /// Shortest slice lately, nanoseconds.
+    shortest_slice: AtomicU64,
+    /// How often in a row the watchdog found no slice.
+    idle_looks: AtomicU32,
     /// `kvm_run.immediate_exit` of the vCPU; 0 once that is gone.
     immediate_exit: Mutex<usize>,
     watchdog: Arc<Shared>,
@@ -136,16 +151,40 @@ impl Timer {
         let budget = nanoseconds(budget).max(1000);
         self.thread.store(thread_id(), Ordering::Relaxed);
         self.deadline.set(now.saturating_add(budget));
-        self.look_every(budget);
+        self.look_every(budget, &self.shortest);
     }
 
-    /// The watchdog may sleep past a deadline that is `length` from now: lets it look again.
-    fn look_every(&self, length: u64) {
-        if length < self.shortest.load(Ordering::Relaxed) {
-            self.shortest.store(length, Ordering::Relaxed);
+    /// The watchdog may sleep past something that is `length` from now: lets it look again.
+    fn look_every(&self, length: u64, shortest: &AtomicU64) {
+        if length < shortest.load(Ordering::SeqCst) {
+            shortest.store(length, Ordering::SeqCst);
             drop(lock(&self.watchdog.timers));
             self.watchdog.changed.notify_one();
         }
+    }
+
+    /// The longest that the watchdog may sleep without missing what this timer is set to. Slices
+    /// are short, and many programs have none for a long time: then they no longer count, until
+    /// the next one wakes the watchdog.
+    fn patience(&self) -> u64 {
+        let slice = self.shortest_slice.load(Ordering::SeqCst);
+        if slice != u64::MAX {
+            let idle = match self.slice.is_set() {
+                true => 0,
+                false => self.idle_looks.load(Ordering::Relaxed) + 1,
+            };
+            self.idle_looks.store(idle, Ordering::Relaxed);
+            if idle >= IDLE_LOOKS {
+                self.idle_looks.store(0, Ordering::Relaxed);
+                self.shortest_slice.store(u64::MAX, Ordering::SeqCst);
+                // Set meanwhile, by somebody who did not see this: both orders are sequential.
+                if self.slice.is_set() {
+                    self.shortest_slice.store(slice, Ordering::SeqCst);
+                }
+            }
+        }
+        let slice = self.shortest_slice.load(Ordering::Relaxed);
+        self.shortest.load(Ordering::Relaxed).min(slice).max(FINEST)
     }
 
     /// Takes the deadline back. True if it had passed. Afterwards no signal is on its way.
@@ -160,8 +199,8 @@ impl Timer {
     /// Ends the slice at `end` (monotonic nanoseconds), which is `length` from now at most.
     pub(crate) fn arm_slice(&self, end: u64, length: u64) {
         self.thread.store(thread_id(), Ordering::Relaxed);
-        self.slice.set(end);
-        self.look_every(length);
+        self.slice.set_in_order(end);
+        self.look_every(length, &self.shortest_slice);
     }
 
     /// Takes the slice's end back. True if it had passed.
@@ -271,6 +310,8 @@ impl Watchdog {
             slice: Alarm::default(),
             thread: AtomicI32::new(0),
             shortest: AtomicU64::new(u64::MAX),
+            shortest_slice: AtomicU64::new(u64::MAX),
+            idle_looks: AtomicU32::new(0),
             immediate_exit: Mutex::new(vcpu.immediate_exit() as usize),
             watchdog: Arc::clone(&self.shared),
         });
@@ -329,8 +370,7 @@ fn watch(shared: &Shared) {
             if let Some(deadline) = timer.check(now) {
                 wake = wake.min(deadline);
             }
-            let shortest = timer.shortest.load(Ordering::Relaxed).max(FINEST);
-            wake = wake.min(now.saturating_add(shortest));
+            wake = wake.min(now.saturating_add(timer.patience()));
         }
         let pause = Duration::from_nanos(wake.saturating_sub(monotonic_now()).max(1000));
         timers = if wake == u64::MAX {

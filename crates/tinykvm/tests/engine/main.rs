@@ -14,6 +14,7 @@ mod lifecycle;
 mod limits;
 mod memory;
 mod reset;
+mod slices;
 mod support;
 mod threads;
 
@@ -30,5 +31,6 @@ fn main() -> ExitCode {
     cases.extend(memory::cases());
     cases.extend(reset::cases());
     cases.extend(threads::cases());
+    cases.extend(slices::cases());
     tinykvm_testkit::harness::run(cases)
 }

@@ -1,4 +1,4 @@
-//! Contexts, vector state and time slices: what switching a program's threads takes.
+//! Contexts and vector state: what switching a program's threads takes.
 
 use std::time::Duration;
 
@@ -17,24 +17,16 @@ pub fn cases() -> Vec<Case> {
         case("a_thread_does_not_skip_an_out", shared_out),
         case("vector_state_that_is_none_is_a_fault", no_vector_state),
         case("contexts_are_made_harmless", odd_contexts),
-        case("threads_are_preempted_and_compute_right", preempted),
-        case("a_slice_ends_over_system_calls", over_calls),
-        case("a_deadline_ends_a_sliced_call", sliced_deadline),
         case("threads_leave_nothing_in_the_next_call", left_behind),
-        case("slices_are_as_at_the_freeze", frozen_slices),
         case("a_program_may_be_frozen_in_a_system_call", frozen_in_call),
         case("the_vector_area_is_the_guests_own_risk", hostile_area),
         case("forged_stops_of_threads_do_no_harm", forged),
     ]
 }
 
-const SLICE: Duration = Duration::from_micros(500);
+pub const SLICE: Duration = Duration::from_micros(500);
 
-fn emulated() -> bool {
-    std::env::var_os("TINYKVM_EMULATED").is_some()
-}
-
-fn enter(fork: &mut Fork, name: &str, arguments: &[u64]) {
+pub fn enter(fork: &mut Fork, name: &str, arguments: &[u64]) {
     let mut six = [0; 6];
     six[..arguments.len()].copy_from_slice(arguments);
     fork.begin(BUDGET);
@@ -43,7 +35,7 @@ fn enter(fork: &mut Fork, name: &str, arguments: &[u64]) {
 }
 
 /// Registers of a thread at a function, on a stack of its own.
-fn thread(fork: &mut Fork, name: &str) -> Registers {
+pub fn thread(fork: &mut Fork, name: &str) -> Registers {
     let place = Placement::Anywhere;
     let stack = fork.map(place, 65536, Protection::READ_WRITE).unwrap();
     Registers {
@@ -55,11 +47,11 @@ fn thread(fork: &mut Fork, name: &str) -> Registers {
 }
 
 /// Everything that a switch takes along.
-fn save(fork: &mut Fork) -> (Registers, VectorState) {
+pub fn save(fork: &mut Fork) -> (Registers, VectorState) {
     (*fork.registers(), fork.vector_state().unwrap())
 }
 
-fn load(fork: &mut Fork, (registers, vectors): &(Registers, VectorState)) {
+pub fn load(fork: &mut Fork, (registers, vectors): &(Registers, VectorState)) {
     fork.set_context(registers);
     fork.set_vector_state(vectors).unwrap();
 }
@@ -370,95 +362,6 @@ fn odd_contexts() {
     }
 }
 
-/// Two threads that compute the same, switched at each slice. Returns the number of slices.
-fn race(fork: &mut Fork, steps: u64) -> u32 {
-    fork.begin(BUDGET * 6);
-    fork.prepare_call(function("spin_sum"));
-    fork.enter([steps, 0, 0, 0, 0, 0]).unwrap();
-    let first = save(fork);
-    let mut other = thread(fork, "spin_sum");
-    other.rdi = steps;
-    let mut waiting = vec![(other, first.1.clone())];
-    load(fork, &first);
-    fork.set_time_slice(Some(SLICE));
-    let mut slices = 0;
-    loop {
-        match fork.run().unwrap() {
-            Exit::TimeSlice => {
-                slices += 1;
-                waiting.insert(0, save(fork));
-            }
-            Exit::Hypercall { number: ANSWER } => {
-                let registers = fork.registers();
-                assert_eq!(
-                    (registers.rdi, registers.rsi, registers.rdx),
-                    (steps, (1..=steps).fold(0, u64::wrapping_add), 0)
-                );
-            }
-            other => panic!("{other:x?}"),
-        }
-        match waiting.pop() {
-            Some(next) => load(fork, &next),
-            None => return slices,
-        }
-    }
-}
-
-fn preempted() {
-    let mut fork = fork();
-    let mut steps = 1 << 16;
-    // As many steps as take long enough here.
-    let wanted = if emulated() { 20 } else { 1000 };
-    loop {
-        let slices = race(&mut fork, steps);
-        fork.reset().unwrap();
-        if slices >= wanted {
-            break;
-        }
-        steps *= if slices > wanted / 4 { 2 } else { 4 };
-    }
-    assert_eq!(ask(&mut fork, "count", &[])[0], 8);
-}
-
-/// A program that mostly makes system calls is preempted all the same.
-fn over_calls() {
-    let mut fork = fork();
-    enter(&mut fork, "calls", &[1_000_000]);
-    fork.set_time_slice(Some(Duration::from_millis(5)));
-    let mut calls = 0;
-    let mut slices = 0;
-    while slices < 3 {
-        match fork.run().unwrap() {
-            Exit::Syscall => calls += 1,
-            Exit::TimeSlice => slices += 1,
-            other => panic!("{other:x?}"),
-        }
-    }
-    assert!(calls > 3, "{calls}");
-}
-
-fn sliced_deadline() {
-    let mut fork = fork();
-    for budget in [0, 100, 500, 1000, 5000] {
-        fork.begin(Duration::from_micros(budget));
-        fork.prepare_call(function("forever"));
-        fork.enter([0; 6]).unwrap();
-        fork.set_time_slice(Some(SLICE));
-        let start = std::time::Instant::now();
-        loop {
-            match fork.run().unwrap() {
-                Exit::TimeSlice => {}
-                Exit::Deadline => break,
-                other => panic!("{other:x?}"),
-            }
-            assert!(start.elapsed() < BUDGET, "{budget}");
-        }
-        fork.rebuild().unwrap();
-        assert_eq!(ask(&mut fork, "count", &[])[0], 8);
-        fork.reset().unwrap();
-    }
-}
-
 const HOST_PAGE_SWITCH: u64 = 0x7fff_ff82_0000 + 1024;
 const VECTOR_AREA: u64 = 0x7fff_ff81_8000;
 
@@ -495,20 +398,6 @@ fn left_behind() {
         let exit = call_within(&mut fork, "forever", &[], SLICE * 20);
         assert_eq!(exit, Exit::Deadline);
         fork.rebuild().unwrap();
-    }
-}
-
-fn frozen_slices() {
-    let mut boot = boot(tinykvm::Limits::default());
-    boot.set_time_slice(Some(SLICE));
-    let template = std::sync::Arc::new(boot.freeze().unwrap());
-    let mut fork = template.fork().unwrap();
-    for _ in 0..3 {
-        enter(&mut fork, "forever", &[]);
-        assert_eq!(fork.run().unwrap(), Exit::TimeSlice);
-        assert_eq!(fork.run().unwrap(), Exit::TimeSlice);
-        fork.set_time_slice(None);
-        fork.reset().unwrap();
     }
 }
 

@@ -1,0 +1,140 @@
+//! Time slices: the preemption of a program's threads.
+
+use std::time::{Duration, Instant};
+
+use tinykvm::{Exit, Fork, Guest};
+use tinykvm_testkit::harness::Case;
+
+use super::support::*;
+use super::threads::{SLICE, enter, load, save, thread};
+
+pub fn cases() -> Vec<Case> {
+    vec![
+        case("threads_are_preempted_and_compute_right", preempted),
+        case("a_slice_ends_over_system_calls", over_calls),
+        case("a_slice_ends_in_time_after_a_pause", after_a_pause),
+        case("a_deadline_ends_a_sliced_call", sliced_deadline),
+        case("slices_are_as_at_the_freeze", frozen_slices),
+    ]
+}
+
+fn emulated() -> bool {
+    std::env::var_os("TINYKVM_EMULATED").is_some()
+}
+
+/// Two threads that compute the same, switched at each slice. Returns the number of slices.
+fn race(fork: &mut Fork, steps: u64) -> u32 {
+    fork.begin(BUDGET * 6);
+    fork.prepare_call(function("spin_sum"));
+    fork.enter([steps, 0, 0, 0, 0, 0]).unwrap();
+    let first = save(fork);
+    let mut other = thread(fork, "spin_sum");
+    other.rdi = steps;
+    let mut waiting = vec![(other, first.1.clone())];
+    load(fork, &first);
+    fork.set_time_slice(Some(SLICE));
+    let mut slices = 0;
+    loop {
+        match fork.run().unwrap() {
+            Exit::TimeSlice => {
+                slices += 1;
+                waiting.insert(0, save(fork));
+            }
+            Exit::Hypercall { number: ANSWER } => {
+                let registers = fork.registers();
+                assert_eq!(
+                    (registers.rdi, registers.rsi, registers.rdx),
+                    (steps, (1..=steps).fold(0, u64::wrapping_add), 0)
+                );
+            }
+            other => panic!("{other:x?}"),
+        }
+        match waiting.pop() {
+            Some(next) => load(fork, &next),
+            None => return slices,
+        }
+    }
+}
+
+fn preempted() {
+    let mut fork = fork();
+    let mut steps = 1 << 16;
+    // As many steps as take long enough here.
+    let wanted = if emulated() { 20 } else { 1000 };
+    loop {
+        let slices = race(&mut fork, steps);
+        fork.reset().unwrap();
+        if slices >= wanted {
+            break;
+        }
+        steps *= if slices > wanted / 4 { 2 } else { 4 };
+    }
+    assert_eq!(ask(&mut fork, "count", &[])[0], 8);
+}
+
+/// A program that mostly makes system calls is preempted all the same.
+fn over_calls() {
+    let mut fork = fork();
+    enter(&mut fork, "calls", &[1_000_000]);
+    fork.set_time_slice(Some(Duration::from_millis(5)));
+    let mut calls = 0;
+    let mut slices = 0;
+    while slices < 3 {
+        match fork.run().unwrap() {
+            Exit::Syscall => calls += 1,
+            Exit::TimeSlice => slices += 1,
+            other => panic!("{other:x?}"),
+        }
+    }
+    assert!(calls > 3, "{calls}");
+}
+
+fn sliced_deadline() {
+    let mut fork = fork();
+    for budget in [0, 100, 500, 1000, 5000] {
+        fork.begin(Duration::from_micros(budget));
+        fork.prepare_call(function("forever"));
+        fork.enter([0; 6]).unwrap();
+        fork.set_time_slice(Some(SLICE));
+        let start = Instant::now();
+        loop {
+            match fork.run().unwrap() {
+                Exit::TimeSlice => {}
+                Exit::Deadline => break,
+                other => panic!("{other:x?}"),
+            }
+            assert!(start.elapsed() < BUDGET, "{budget}");
+        }
+        fork.rebuild().unwrap();
+        assert_eq!(ask(&mut fork, "count", &[])[0], 8);
+        fork.reset().unwrap();
+    }
+}
+
+/// The watchdog does not wake up for the slices of programs that have none for a while.
+fn after_a_pause() {
+    let mut fork = fork();
+    for _ in 0..3 {
+        enter(&mut fork, "forever", &[]);
+        fork.set_time_slice(Some(SLICE));
+        let start = Instant::now();
+        assert_eq!(fork.run().unwrap(), Exit::TimeSlice);
+        assert!(start.elapsed() < BUDGET / 10, "{:?}", start.elapsed());
+        fork.reset().unwrap();
+        std::thread::sleep(SLICE * 300);
+    }
+}
+
+fn frozen_slices() {
+    let mut boot = boot(tinykvm::Limits::default());
+    boot.set_time_slice(Some(SLICE));
+    let template = std::sync::Arc::new(boot.freeze().unwrap());
+    let mut fork = template.fork().unwrap();
+    for _ in 0..3 {
+        enter(&mut fork, "forever", &[]);
+        assert_eq!(fork.run().unwrap(), Exit::TimeSlice);
+        assert_eq!(fork.run().unwrap(), Exit::TimeSlice);
+        fork.set_time_slice(None);
+        fork.reset().unwrap();
+    }
+}
