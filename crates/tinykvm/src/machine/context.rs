@@ -50,8 +50,8 @@ impl Core {
 
     /// Loads the vCPU with what it goes on with. An exit if it cannot.
     pub(super) fn go_on(&mut self) -> Result<Option<Exit>, EngineError> {
-        if let Some(exit) = self.ended.take() {
-            return Ok(Some(exit));
+        if self.ended.is_some() {
+            return Ok(self.ended.take());
         }
         if let Some(exit) = self.refused_vectors() {
             return Ok(Some(exit));

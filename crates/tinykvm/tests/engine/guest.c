@@ -161,6 +161,7 @@ asm(".globl fault_read\nfault_read: mov (%rdi),%rdi; mov $0x10010,%eax; out %eax
 	".globl fault_undefined\nfault_undefined: ud2; mov $7,%edi; mov $0x10010,%eax; out %eax,$0\n"
 	".globl fault_breakpoint\nfault_breakpoint: int3; mov $8,%edi; mov $0x10010,%eax; out %eax,$0\n"
 	".globl fault_push\nfault_push: push %rax; mov $0x10010,%eax; out %eax,$0\n"
+	".globl fault_loop\nfault_loop: ud2; jmp fault_loop\n"
 	".globl recovered\nrecovered: mov $99,%edi; mov $0x10010,%eax; out %eax,$0\n"
 	// The place of the port's instruction is the same for all threads.
 	".globl shared_out\nshared_out: out %eax,$0\n mov %rax,%rdi; mov $0x10010,%eax; out %eax,$0\n");

@@ -12,6 +12,8 @@ pub fn cases() -> Vec<Case> {
     vec![
         case("threads_are_preempted_and_compute_right", preempted),
         case("a_slice_ends_over_system_calls", over_calls),
+        case("a_slice_ends_while_the_host_works", over_host_work),
+        case("a_fault_of_one_thread_is_not_anothers", own_faults),
         case("a_slice_ends_in_time_after_a_pause", after_a_pause),
         case("a_deadline_ends_a_sliced_call", sliced_deadline),
         case("slices_are_as_at_the_freeze", frozen_slices),
@@ -108,6 +110,53 @@ fn sliced_deadline() {
         fork.rebuild().unwrap();
         assert_eq!(ask(&mut fork, "count", &[])[0], 8);
         fork.reset().unwrap();
+    }
+}
+
+fn over_host_work() {
+    let mut fork = fork();
+    enter(&mut fork, "calls", &[10]);
+    fork.set_time_slice(Some(BUDGET));
+    assert_eq!(fork.run().unwrap(), Exit::Syscall);
+    fork.set_time_slice(Some(Duration::from_millis(20)));
+    let exit = fork.run().unwrap();
+    if exit == Exit::Syscall {
+        std::thread::sleep(Duration::from_millis(25));
+        let (runs, registers) = (fork.vcpu_runs(), *fork.registers());
+        assert_eq!(fork.run().unwrap(), Exit::TimeSlice);
+        assert_eq!(fork.vcpu_runs(), runs);
+        assert_eq!(fork.registers().rip, registers.rip);
+    }
+    fork.set_time_slice(None);
+    assert_eq!(go_on(&mut fork), Exit::Hypercall { number: ANSWER });
+    assert_eq!(fork.registers().rdi, 10);
+}
+
+/// KVM may hold an exception that it did not deliver yet when a slice ends.
+fn own_faults() {
+    let mut fork = fork();
+    enter(&mut fork, "forever", &[]);
+    let mut waiting = save(&mut fork);
+    let faulting = thread(&mut fork, "fault_loop");
+    fork.set_context(&faulting);
+    let mut faults = true;
+    fork.set_time_slice(Some(SLICE));
+    let mut slices = if emulated() { 40 } else { 800 };
+    while slices > 0 {
+        match fork.run().unwrap() {
+            Exit::Exception(exception) => {
+                assert!(faults, "{exception}");
+                fork.registers_mut().rip += 2;
+            }
+            Exit::TimeSlice => {
+                let now = save(&mut fork);
+                load(&mut fork, &waiting);
+                waiting = now;
+                faults = !faults;
+                slices -= 1;
+            }
+            other => panic!("{other:x?}"),
+        }
     }
 }
 
