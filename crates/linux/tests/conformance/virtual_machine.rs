@@ -1,6 +1,6 @@
 //! A case in a virtual machine.
 
-use std::fs;
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
@@ -27,8 +27,10 @@ impl Host for Recorder {
 
     fn sleep(&mut self, duration: Duration) -> bool {
         let left = self.deadline.saturating_duration_since(Instant::now());
-        thread::sleep(duration.min(left));
-        Instant::now() < self.deadline
+        if !duration.is_zero() {
+            thread::sleep(duration.min(left));
+        }
+        duration < left
     }
 
     fn unknown_call(&mut self, number: u64) {
@@ -39,9 +41,10 @@ impl Host for Recorder {
 /// Boots a program, and runs a case to its end.
 pub(crate) fn run(program: &Path, case: &str, directory: &str) -> Result<Outcome, String> {
     let text = |error: &dyn std::error::Error| format!("virtual machine: {error}");
-    let bytes = fs::read(program).map_err(|error| text(&error))?;
-    let image = Image::parse(bytes).map_err(|error| text(&error))?;
+    let file = File::open(program).map_err(|error| text(&error))?;
+    let image = Image::open(file).map_err(|error| text(&error))?;
     let boot = BootOptions {
+        interpreter: None,
         image: Arc::new(image),
         limits: Limits::default(),
         vdso: Some(VDSO),
@@ -53,7 +56,7 @@ pub(crate) fn run(program: &Path, case: &str, directory: &str) -> Result<Outcome
     let rsp = process
         .build_stack(&mut guest, &loaded)
         .map_err(|error| text(&error))?;
-    guest.start(loaded.entry, rsp);
+    guest.start(loaded.start, rsp);
     let budget = TIME_LIMIT * time_factor();
     let mut host = Recorder {
         out: Vec::new(),
@@ -63,6 +66,8 @@ pub(crate) fn run(program: &Path, case: &str, directory: &str) -> Result<Outcome
         let left = host.deadline.saturating_duration_since(Instant::now());
         let flow = match guest.run(left).map_err(|error| text(&error))? {
             Exit::Syscall => process.syscall(&mut guest, &mut host),
+            Exit::Exception(exception) => process.fault(&mut guest, &exception),
+            Exit::TimeSlice => process.time_slice(&mut guest, &mut host),
             other => break End::Other(format!("{other:?}")),
         };
         match flow {
