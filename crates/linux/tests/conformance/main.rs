@@ -47,21 +47,24 @@ pub(crate) struct Area {
 }
 
 /// Compiles an area and asks it for its cases.
-fn area(&(name, about): &(&'static str, &'static str)) -> Area {
+fn area(&(name, about): &(&'static str, &'static str)) -> std::io::Result<Area> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance");
     let program = compile_file(&here.join(name).with_extension("c"), Toolchain::Gcc);
-    let mut cases = native::cases(&program);
+    let mut cases = native::cases(&program)?;
     cases.sort();
-    Area {
+    Ok(Area {
         name,
         about,
         program,
         cases,
-    }
+    })
 }
 
-fn main() -> ExitCode {
-    let areas: Vec<Area> = AREAS.iter().map(area).collect();
+fn main() -> std::io::Result<ExitCode> {
+    let areas = AREAS
+        .iter()
+        .map(area)
+        .collect::<std::io::Result<Vec<Area>>>()?;
     let mut tests = Vec::new();
     for area in &areas {
         for case in &area.cases {
@@ -83,5 +86,5 @@ fn main() -> ExitCode {
     tests.push(Case::new("differences_are_about_cases", move || {
         differences::check(&names)
     }));
-    tinykvm_testkit::harness::run(tests)
+    Ok(tinykvm_testkit::harness::run(tests))
 }

@@ -10,13 +10,10 @@ use std::time::{Duration, Instant};
 use crate::compare::{End, Outcome, TIME_LIMIT};
 
 /// The names of the cases in a program.
-pub(crate) fn cases(program: &Path) -> Vec<String> {
-    let output = Command::new(program)
-        .arg("--list")
-        .output()
-        .unwrap_or_else(|error| panic!("{}: {error}", program.display()));
+pub(crate) fn cases(program: &Path) -> std::io::Result<Vec<String>> {
+    let output = Command::new(program).arg("--list").output()?;
     let text = String::from_utf8_lossy(&output.stdout);
-    text.lines().map(str::to_string).collect()
+    Ok(text.lines().map(str::to_string).collect())
 }
 
 /// Runs a case in a directory.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tinykvm::{BootOptions, Booting, Engine, Exit, Guest, Image, Limits};
+use tinykvm::{BootOptions, Booting, Engine, Exit, Image, Limits};
 use tinykvm_linux::{Flow, Host, Process, ProcessOptions, Stream, VDSO};
 use tinykvm_testkit::kvm::time_factor;
 
