@@ -29,6 +29,8 @@ pub(crate) const EFAULT: Errno = Errno(14);
 pub(crate) const EBUSY: Errno = Errno(16);
 /// Something exists already.
 pub(crate) const EEXIST: Errno = Errno(17);
+/// Not for this kind of file.
+pub(crate) const ENODEV: Errno = Errno(19);
 /// A path component is no directory.
 pub(crate) const ENOTDIR: Errno = Errno(20);
 /// An argument makes no sense.

@@ -1,9 +1,11 @@
 //! Memory calls: the address space itself is the engine's, the rules of Linux are here.
 
-use tinykvm::{MapError, PAGE_SIZE, Placement, Protection};
+mod file;
+
+use tinykvm::{Advice, MapError, PAGE_SIZE, Placement, Protection};
 
 use crate::context::{Answer, Context, Failure, USER_END, check_user_range};
-use crate::errno::{EACCES, EBADF, EFAULT, EINVAL, ENOMEM, EPERM, Errno};
+use crate::errno::{EFAULT, EINVAL, ENOMEM, EPERM, Errno};
 
 // Protection bits: asm-generic/mman-common.h
 const PROT_WRITE: u64 = 2;
@@ -15,9 +17,12 @@ const PROT_KNOWN: u64 = 0xf;
 const MAP_TYPE: u64 = 0xf;
 const MAP_SHARED: u64 = 1;
 const MAP_PRIVATE: u64 = 2;
+const MAP_SHARED_VALIDATE: u64 = 3;
 const MAP_FIXED: u64 = 0x10;
 const MAP_ANONYMOUS: u64 = 0x20;
 const MAP_32BIT: u64 = 0x40;
+const MAP_GROWSDOWN: u64 = 0x100;
+const MAP_NORESERVE: u64 = 0x4000;
 const MAP_HUGETLB: u64 = 0x4_0000;
 const MAP_FIXED_NOREPLACE: u64 = 0x10_0000;
 
@@ -31,7 +36,7 @@ const MREMAP_MAYMOVE: u64 = 1;
 const MREMAP_FIXED: u64 = 2;
 const MREMAP_DONTUNMAP: u64 = 4;
 
-/// Bytes that `mremap` and `mincore` handle between looks at the clock.
+/// Bytes that are handled between looks at the clock.
 const PIECE: u64 = 256 * 1024;
 
 /// The length in whole pages; `None` if that is more than an address can express.
@@ -65,17 +70,15 @@ pub(crate) fn mmap(context: &mut Context<'_>) -> Answer {
     if !is_aligned(context.word(5)) {
         return Err(EINVAL.into());
     }
-    if flags & MAP_ANONYMOUS == 0 {
+    let anonymous = flags & MAP_ANONYMOUS != 0;
+    if !anonymous {
         let fd = context.int(4);
-        // Nothing that can be opened has contents to map.
-        return Err(if context.state().descriptors.get(fd).is_ok() {
-            EACCES
-        } else {
-            EBADF
-        }
-        .into());
+        context.state().descriptors.get(fd)?;
     }
-    if !matches!(flags & MAP_TYPE, MAP_SHARED | MAP_PRIVATE) || context.word(1) == 0 {
+    let kind = flags & MAP_TYPE;
+    let known =
+        matches!(kind, MAP_SHARED | MAP_PRIVATE) || kind == MAP_SHARED_VALIDATE && !anonymous;
+    if !known || context.word(1) == 0 {
         return Err(EINVAL.into());
     }
     let length = whole_pages(context.word(1)).ok_or(ENOMEM)?;
@@ -83,7 +86,12 @@ pub(crate) fn mmap(context: &mut Context<'_>) -> Answer {
         return Err(ENOMEM.into());
     }
     let place = placement(address, length, flags)?;
-    let at = context.guest.map(place, length, protection(prot))?;
+    let allow = protection(prot);
+    let at = if anonymous {
+        map_memory(context, place, length, allow, flags)?
+    } else {
+        file::map(context, place, length, allow, kind != MAP_PRIVATE)?
+    };
     if flags & MAP_32BIT != 0
         && at.saturating_add(length) > LOW_END
         && !matches!(place, Placement::Fixed(_))
@@ -92,6 +100,37 @@ pub(crate) fn mmap(context: &mut Context<'_>) -> Answer {
         return Err(ENOMEM.into());
     }
     Ok(at)
+}
+
+fn map_memory(
+    context: &mut Context<'_>,
+    place: Placement,
+    length: u64,
+    allow: Protection,
+    flags: u64,
+) -> Result<u64, Failure> {
+    let at = if flags & MAP_NORESERVE != 0 {
+        context.guest.reserve(place, length, allow)?
+    } else {
+        context.guest.map(place, length, allow)?
+    };
+    if flags & MAP_GROWSDOWN != 0 {
+        context.guest.advise(at, length, Advice::GrowsDown)?;
+    }
+    Ok(at)
+}
+
+/// Fails with `ENOMEM` unless all of a range is mapped.
+fn check_mapped(context: &Context<'_>, address: u64, length: u64) -> Result<(), Errno> {
+    let end = address.checked_add(length).ok_or(ENOMEM)?;
+    let mut at = address;
+    while at < end {
+        at = match context.guest.mapped(at) {
+            Some(range) if range.start <= at => range.end,
+            _ => return Err(ENOMEM),
+        };
+    }
+    Ok(())
 }
 
 /// Where a mapping of `length` bytes goes.
@@ -160,20 +199,23 @@ fn range_in_pages(context: &Context<'_>) -> Result<Option<(u64, u64)>, Errno> {
     Ok(Some((address, length)))
 }
 
-/// `madvise(address, length, advice)`. What only advises succeeds without effect; advice that
+/// `madvise(address, length, advice)`. Forks in the sense of `WIPEONFORK` are the forks that serve
+/// requests. What only advises succeeds without effect; advice that
 /// promises something we do not keep is `EINVAL`, for which programs have a second way.
 pub(crate) fn madvise(context: &mut Context<'_>) -> Answer {
     // asm-generic/mman-common.h
     const DONTNEED: i32 = 4;
+    const WIPEONFORK: i32 = 18;
+    const KEEPONFORK: i32 = 19;
     const DONTNEED_LOCKED: i32 = 24;
     let advice = context.int(2);
     let known = match advice {
         // NORMAL RANDOM SEQUENTIAL WILLNEED DONTNEED, FREE, DONTFORK DOFORK MERGEABLE
         // UNMERGEABLE HUGEPAGE NOHUGEPAGE DONTDUMP DODUMP
         0..=4 | 8 | 10..=17 => true,
-        // KEEPONFORK COLD PAGEOUT POPULATE_READ POPULATE_WRITE DONTNEED_LOCKED
-        19..=24 => true,
-        // REMOVE (shared files only), WIPEONFORK, COLLAPSE, HWPOISON and the unknown
+        // WIPEONFORK KEEPONFORK COLD PAGEOUT POPULATE_READ POPULATE_WRITE DONTNEED_LOCKED
+        18..=24 => true,
+        // REMOVE (shared files only), COLLAPSE, HWPOISON and the unknown
         _ => false,
     };
     if !known {
@@ -182,13 +224,16 @@ pub(crate) fn madvise(context: &mut Context<'_>) -> Answer {
     let Some((address, length)) = range_in_pages(context)? else {
         return Ok(0);
     };
-    if matches!(advice, DONTNEED | DONTNEED_LOCKED) {
-        context.guest.discard(address, length)?;
+    match advice {
+        DONTNEED | DONTNEED_LOCKED => context.guest.discard(address, length)?,
+        WIPEONFORK => context.guest.advise(address, length, Advice::WipeOnFork)?,
+        KEEPONFORK => context.guest.advise(address, length, Advice::KeepOnFork)?,
+        _ => {}
     }
     Ok(0)
 }
 
-/// `mincore(address, length, vector)`: everything that is readable is in memory.
+/// `mincore(address, length, vector)`: everything that is mapped is in memory.
 pub(crate) fn mincore(context: &mut Context<'_>) -> Answer {
     let Some((address, length)) = range_in_pages(context)? else {
         return Ok(0);
@@ -198,10 +243,7 @@ pub(crate) fn mincore(context: &mut Context<'_>) -> Answer {
     let mut done = 0;
     while done < length {
         let piece = PIECE.min(length - done);
-        context
-            .guest
-            .check_readable(address + done, piece)
-            .map_err(|_| ENOMEM)?;
+        check_mapped(context, address + done, piece)?;
         let pages = piece / PAGE_SIZE;
         let present = vec![1; usize::try_from(pages).map_err(|_| ENOMEM)?];
         context.write(vector + done / PAGE_SIZE, &present)?;
@@ -216,6 +258,7 @@ pub(crate) fn mlock(context: &mut Context<'_>) -> Answer {
     let start = context.word(0) & !(PAGE_SIZE - 1);
     let end = context.word(0).checked_add(context.word(1)).ok_or(EINVAL)?;
     check_user_range(start, end - start).map_err(|_| ENOMEM)?;
+    check_mapped(context, start, end - start)?;
     Ok(0)
 }
 
@@ -227,10 +270,7 @@ pub(crate) fn msync(context: &mut Context<'_>) -> Answer {
         return Err(EINVAL.into());
     }
     if let Some((address, length)) = range_in_pages(context)? {
-        context
-            .guest
-            .check_readable(address, length)
-            .map_err(|_| ENOMEM)?;
+        check_mapped(context, address, length)?;
     }
     Ok(0)
 }
@@ -267,8 +307,8 @@ pub(crate) fn mremap(context: &mut Context<'_>) -> Answer {
         }
         return Ok(old);
     }
-    context.guest.check_readable(old, old_length)?;
-    if !fixed && !keeps && grow_in_place(context, old, old_length, length)? {
+    check_mapped(context, old, old_length).map_err(|_| EFAULT)?;
+    if !fixed && !keeps && grow_in_place(context, old + old_length, length - old_length)? {
         return Ok(old);
     }
     if !moves {
@@ -279,58 +319,23 @@ pub(crate) fn mremap(context: &mut Context<'_>) -> Answer {
     } else {
         Placement::Anywhere
     };
-    let new = context.guest.map(place, length, Protection::READ_WRITE)?;
-    if let Err(failure) = copy(context, old, new, old_length.min(length)) {
-        context.guest.unmap(new, length)?;
-        return Err(failure);
-    }
-    if keeps {
-        context.guest.discard(old, old_length)?;
-    } else {
-        context.guest.unmap(old, old_length)?;
-    }
-    Ok(new)
+    Ok(context.guest.remap(old, old_length, place, length, keeps)?)
 }
 
-/// Extends a mapping into free space behind it; false if there is none.
-fn grow_in_place(
-    context: &mut Context<'_>,
-    old: u64,
-    old_length: u64,
-    length: u64,
-) -> Result<bool, Failure> {
-    let (end, more) = (old + old_length, length - old_length);
-    if check_user_range(end, more).is_err() {
+/// Extends the mapping that ends at `end` into free space behind it; false if there is none.
+fn grow_in_place(context: &mut Context<'_>, end: u64, more: u64) -> Result<bool, Failure> {
+    let last = context.guest.mapped(end - PAGE_SIZE);
+    let Some(last) = last.filter(|_| check_user_range(end, more).is_ok()) else {
         return Ok(false);
-    }
+    };
     match context
         .guest
-        .map(Placement::FixedFree(end), more, Protection::READ_WRITE)
+        .map(Placement::FixedFree(end), more, last.allow)
     {
         Ok(_) => Ok(true),
         Err(MapError::Occupied { .. } | MapError::Invalid { .. }) => Ok(false),
         Err(error) => Err(error.into()),
     }
-}
-
-/// Copies pages to a fresh mapping. Zero pages are left alone: they stay unallocated.
-fn copy(context: &mut Context<'_>, from: u64, to: u64, length: u64) -> Result<(), Failure> {
-    let page = usize::try_from(PAGE_SIZE).map_err(|_| EFAULT)?;
-    let mut buffer = vec![0; usize::try_from(PIECE.min(length)).map_err(|_| ENOMEM)?];
-    let mut done = 0;
-    while done < length {
-        let piece = usize::try_from(PIECE.min(length - done)).map_err(|_| ENOMEM)?;
-        let buffer = &mut buffer[..piece];
-        context.read_into(from + done, buffer)?;
-        for (bytes, at) in buffer.chunks(page).zip((to + done..).step_by(page)) {
-            if bytes.iter().any(|&byte| byte != 0) {
-                context.write(at, bytes)?;
-            }
-        }
-        done += piece as u64;
-        context.checkpoint()?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@
 mod device;
 mod stream;
 
+use std::os::fd::BorrowedFd;
+
 use crate::Stream;
 use crate::context::{Answer, Context, Failure};
 use crate::descriptor::DescriptionId;
@@ -31,6 +33,13 @@ impl Object {
         match self {
             Self::Input | Self::Output(_) => false,
             Self::Device(_) => true,
+        }
+    }
+
+    /// The host's file, if it is one: for mappings in place.
+    pub(crate) fn host_file(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Input | Self::Output(_) | Self::Device(_) => None,
         }
     }
 

@@ -5,7 +5,7 @@
 //! byte buffer, without KVM. The engine's [`Booting`](crate::Booting) and
 //! [`Fork`](crate::Fork) implement it.
 
-use std::fs::File;
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -267,12 +267,26 @@ pub trait Guest {
         place: Placement,
         length: u64,
         allow: Protection,
-        file: &Arc<File>,
+        file: BorrowedFd<'_>,
         offset: u64,
     ) -> Result<Option<u64>, MapError> {
         let _ = (place, length, allow, file, offset);
         Ok(None)
     }
+
+    /// Moves mapped memory to another place, where it has `length` bytes: what is cut off is gone,
+    /// what is added is zero. With `keep` the old range stays mapped, and is zero.
+    ///
+    /// # Errors
+    /// [`MapError::NoMemory`] if part of the old range is not mapped, or as [`Self::map`].
+    fn remap(
+        &mut self,
+        old: u64,
+        old_length: u64,
+        place: Placement,
+        length: u64,
+        keep: bool,
+    ) -> Result<u64, MapError>;
 
     /// Copies `data` into mapped memory, whatever user-mode code may do there: the contents of a
     /// mapping that is not writable.

@@ -1,8 +1,7 @@
-use tinykvm::{Guest, Protection};
+use tinykvm::{Advice, Guest, Protection};
 use tinykvm_testkit::FakeGuest;
 
-use crate::Flow;
-use crate::errno::{EACCES, EBADF, EEXIST, EFAULT, EINVAL, ENOMEM, EPERM, Errno};
+use crate::errno::{EACCES, EBADF, EEXIST, EFAULT, EINVAL, ENODEV, ENOMEM, EPERM, Errno};
 use crate::tests::{Machine, NOWHERE, int};
 
 const PAGE: u64 = 4096;
@@ -54,7 +53,7 @@ fn mmap_gives_zeroed_memory_with_the_protection() {
 
 #[test]
 fn mmap_rejects_what_linux_rejects() {
-    let cases: [(&[u64], Errno); 16] = [
+    let cases: [(&[u64], Errno); 17] = [
         (&[0, 0, RW, ANON, int(-1), 0], EINVAL),
         (&[0, PAGE, RW, ANON, int(-1), 1], EINVAL),
         (&[0, PAGE, RW, 0x20, int(-1), 0], EINVAL),
@@ -68,8 +67,9 @@ fn mmap_rejects_what_linux_rejects() {
         (&[0xf000, PAGE, RW, NOREPLACE, int(-1), 0], EPERM),
         (&[0x7fff_ffff_f000, PAGE, RW, FIXED, int(-1), 0], ENOMEM),
         (&[u64::MAX - 4095, PAGE, RW, FIXED, int(-1), 0], ENOMEM),
-        // Files: none is mappable, and most are not even open.
+        // Files: one that cannot be read, one that has no contents, one that is not open.
         (&[0, PAGE, RW, 2, 1, 0], EACCES),
+        (&[0, PAGE, RW, 2, 0, 0], ENODEV),
         (&[0, PAGE, RW, 2, 9, 0], EBADF),
         (&[0, PAGE, 7, ANON, int(-1), 0], EACCES),
     ];
@@ -147,7 +147,7 @@ fn madvise_dontneed_zeroes_and_the_rest_is_advice() {
     let mut machine = Machine::new();
     let at = mapped(&mut machine, 2);
     for advice in [
-        0, 1, 2, 3, 8, 10, 11, 12, 13, 14, 15, 16, 17, 19, 20, 21, 22, 23,
+        0, 1, 2, 3, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23,
     ] {
         machine.guest.write(at, b"data").unwrap();
         machine.value("madvise", &[at, PAGE, advice]);
@@ -158,7 +158,7 @@ fn madvise_dontneed_zeroes_and_the_rest_is_advice() {
         machine.value("madvise", &[at, 1, advice]);
         assert_eq!(machine.guest.bytes(at, 4), [0; 4], "{advice}");
     }
-    for advice in [5, 9, 18, 25, 100, int(-1)] {
+    for advice in [5, 9, 25, 100, int(-1)] {
         machine.fails("madvise", &[at, PAGE, advice], EINVAL);
     }
     machine.fails("madvise", &[at + 1, PAGE, 4], EINVAL);
@@ -265,19 +265,46 @@ fn mremap_rejects_what_linux_rejects() {
 }
 
 #[test]
-fn a_long_copy_ends_at_the_deadline() {
+fn mremap_keeps_rights_and_needs_none() {
     let mut machine = Machine::new();
-    let at = mapped(&mut machine, 200);
-    machine.value("mmap", &[at + 200 * PAGE, PAGE, RW, FIXED, int(-1), 0]);
-    machine.host.budget = Some(std::time::Duration::ZERO);
-    machine.host.slept = std::time::Duration::from_secs(1);
+    let at = mapped(&mut machine, 2);
+    machine.guest.write(at, b"data").unwrap();
+    machine.value("mprotect", &[at, 2 * PAGE, 1]);
+    machine.value("mmap", &[at + 2 * PAGE, PAGE, 0, FIXED, int(-1), 0]);
+    let new = machine.value("mremap", &[at, 2 * PAGE, 4 * PAGE, 1]);
+    assert_eq!(machine.guest.bytes(new, 4), b"data");
     assert_eq!(
-        machine.flow("mremap", &[at, 200 * PAGE, 201 * PAGE, 1]),
-        Flow::Deadline
+        machine.guest.protection(new + 3 * PAGE),
+        Some(Protection::READ)
     );
-    assert_eq!(
-        machine.guest.mapped_bytes(),
-        201 * PAGE,
-        "nothing is left half done"
-    );
+    machine.value("mprotect", &[new, 4 * PAGE, 0]);
+    let again = machine.value("mremap", &[new, 4 * PAGE, 4 * PAGE, 3, 0x3000_0000]);
+    assert_eq!(machine.guest.protection(again), Some(Protection::NONE));
+    machine.value("mprotect", &[again, PAGE, 1]);
+    assert_eq!(machine.guest.bytes(again, 4), b"data");
+}
+
+#[test]
+fn what_a_program_says_about_forks_and_stacks_is_passed_on() {
+    let mut machine = Machine::new();
+    let at = mapped(&mut machine, 2);
+    machine.value("madvise", &[at, PAGE, 18]);
+    machine.value("madvise", &[at, PAGE, 19]);
+    let stack = machine.value("mmap", &[0, PAGE, RW, ANON | 0x100, int(-1), 0]);
+    let expected = [
+        (at, PAGE, Advice::WipeOnFork),
+        (at, PAGE, Advice::KeepOnFork),
+        (stack, PAGE, Advice::GrowsDown),
+    ];
+    assert_eq!(machine.guest.advice, expected);
+    machine.fails("madvise", &[at, 300 * PAGE, 18], ENOMEM);
+}
+
+#[test]
+fn reservations_need_not_fit() {
+    let mut machine = Machine::new();
+    let length = 1 << 40;
+    machine.fails("mmap", &[0, length, RW, ANON, int(-1), 0], ENOMEM);
+    machine.value("mmap", &[0, length, 0, ANON, int(-1), 0]);
+    machine.value("mmap", &[0, length, RW, ANON | 0x4000, int(-1), 0]);
 }

@@ -419,6 +419,34 @@ impl Guest for FakeGuest {
         result
     }
 
+    fn remap(
+        &mut self,
+        old: u64,
+        old_length: u64,
+        place: Placement,
+        length: u64,
+        keep: bool,
+    ) -> Result<u64, MapError> {
+        let end = range_end(old, old_length)?;
+        if !self.areas.covers(old, end, |_| true) {
+            return Err(MapError::NoMemory { length: old_length });
+        }
+        let allow = self
+            .areas
+            .find(old)
+            .map_or(Protection::NONE, |area| area.allow);
+        let new = self.map(place, length, allow)?;
+        for page in (old..end.min(old.saturating_add(length))).step_by(PAGE_BYTES) {
+            if let Some(bytes) = self.pages.remove(&page) {
+                self.pages.insert(page - old + new, bytes);
+            }
+        }
+        if !keep {
+            self.unmap(old, old_length)?;
+        }
+        Ok(new)
+    }
+
     fn populate(&mut self, address: u64, data: &[u8]) -> Result<(), BadAddress> {
         self.check(address, data.len() as u64, |_| true)?;
         self.put_bytes(address, data);

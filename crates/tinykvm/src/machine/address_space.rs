@@ -228,6 +228,71 @@ impl AddressSpace {
         Ok(())
     }
 
+    /// Moves memory; see [`Guest::remap`](crate::Guest::remap).
+    pub(super) fn remap(
+        &mut self,
+        old: u64,
+        old_length: u64,
+        place: Placement,
+        length: u64,
+        keep: bool,
+    ) -> Result<u64, MapError> {
+        let (start, end) = check_range(old, old_length)?;
+        self.check_count(length)?;
+        if !self.book.covers(start, end, |_| true) {
+            return Err(MapError::NoMemory { length: old_length });
+        }
+        let new = self.choose(place, length, false)?;
+        let (new_end, moved) = (new + page_up(length), (end - start).min(page_up(length)));
+        if new < end && start < new_end {
+            return Err(MapError::Invalid {
+                address: new,
+                length,
+            });
+        }
+        self.check_room((new_end - new).saturating_sub(moved))?;
+        self.unmap(new, new_end - new)?;
+        if start + moved < end {
+            self.unmap(start + moved, end - (start + moved))?;
+        }
+        self.changed = true;
+        let pieces = self.book.cut(start, start + moved);
+        let mut last = None;
+        for (at, area) in pieces {
+            let backing = match area.backing {
+                Backing::Memory => Backing::Memory,
+                Backing::File { shift } => Backing::File {
+                    shift: shift.wrapping_add(start).wrapping_sub(new),
+                },
+            };
+            let (to, to_end) = (at - start + new, area.end - start + new);
+            let there = Area {
+                end: to_end,
+                backing,
+                ..area
+            };
+            self.book.insert(to, there);
+            self.revive(to, to_end, area.allow);
+            if keep {
+                self.book.insert(at, area);
+            }
+            last = Some(area);
+        }
+        if let Some(area) = last
+            && new + moved < new_end
+        {
+            let added = Area {
+                end: new_end,
+                backing: Backing::Memory,
+                ..area
+            };
+            self.book.insert(new + moved, added);
+            self.revive(new + moved, new_end, area.allow);
+        }
+        self.move_pages(start, start + moved, new)?;
+        Ok(new)
+    }
+
     /// See [`Guest::mapped`](crate::Guest::mapped).
     pub(super) fn mapped(&self, address: u64) -> Option<MappedRange> {
         self.book

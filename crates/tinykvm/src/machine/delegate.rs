@@ -1,7 +1,6 @@
 //! [`Guest`] for the two stages that have a VM.
 
-use std::fs::File;
-use std::sync::Arc;
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use super::booting::Booting;
@@ -104,10 +103,20 @@ macro_rules! guest_by_core {
                 place: Placement,
                 length: u64,
                 allow: Protection,
-                file: &Arc<File>,
+                file: BorrowedFd<'_>,
                 offset: u64,
             ) -> Result<Option<u64>, MapError> {
                 self.core.map_file(place, length, allow, file, offset)
+            }
+            fn remap(
+                &mut self,
+                old: u64,
+                old_length: u64,
+                place: Placement,
+                length: u64,
+                keep: bool,
+            ) -> Result<u64, MapError> {
+                self.core.space.remap(old, old_length, place, length, keep)
             }
             fn populate(&mut self, address: u64, data: &[u8]) -> Result<(), BadAddress> {
                 self.core.space.populate(address, data)

@@ -1,14 +1,13 @@
 //! Files that guests read in place: a read-only memory slot each, without logging, which forks
 //! share and a reset leaves alone.
 
-use std::fs::File;
-use std::sync::Arc;
+use std::os::fd::BorrowedFd;
 
 use super::book::{Area, Backing};
 use super::core::{Core, FIRST_FILE_SLOT};
 use super::guest_memory::FileSlot;
 use crate::kvm::SlotKind;
-use crate::mem::FileMapping;
+use crate::mem::{FileKey, FileMapping};
 use crate::plan::layout::{FILES_PHYSICAL, FILES_PHYSICAL_END};
 use crate::plan::page_table::LARGE_SIZE;
 use crate::units::page_up;
@@ -26,7 +25,7 @@ impl Core {
         place: Placement,
         length: u64,
         allow: Protection,
-        file: &Arc<File>,
+        file: BorrowedFd<'_>,
         offset: u64,
     ) -> Result<Option<u64>, MapError> {
         let size = page_up(length);
@@ -34,31 +33,48 @@ impl Core {
         if self.template.is_some() || !suits || !offset.is_multiple_of(PAGE_SIZE) {
             return Ok(None);
         }
-        let Some((slot, physical)) = self.next_slot(size, offset) else {
-            return Ok(None);
-        };
-        // A file that can't be mapped, or is too short, can be read.
-        let Ok(file) = FileMapping::new(file, offset, size) else {
+        // A file that can't be mapped can be read.
+        let Some((physical, there)) = self.slot_for(file, offset, size) else {
             return Ok(None);
         };
         let address = self.place_file(place, size, offset)?;
-        let found = FileSlot {
-            slot,
-            physical,
-            file,
-        };
-        if self.add_file(&found).is_err() {
-            return Ok(None);
-        }
+        let shift = physical.wrapping_sub(address);
+        // What lies behind the file's end is memory.
+        let whole = Area::memory(address + size, allow);
+        self.space.add(address, whole)?;
         let area = Area {
-            backing: Backing::File {
-                shift: physical.wrapping_sub(address),
-            },
-            ..Area::memory(address + size, allow)
+            backing: Backing::File { shift },
+            ..Area::memory(address + there, allow)
         };
         self.space.add(address, area)?;
         self.space.map_large_pages(address, &area);
         Ok(Some(address))
+    }
+
+    /// Where a part of a file is, guest-physical, and how much of it there is: in a slot that
+    /// there is already, or a new one.
+    fn slot_for(&mut self, file: BorrowedFd<'_>, offset: u64, size: u64) -> Option<(u64, u64)> {
+        let files = &self.space.memory.files;
+        let wanted = FileKey::of(file)?;
+        let there = page_up(wanted.length.checked_sub(offset)?).min(size);
+        let found = files.iter().find_map(|slot| {
+            let place = slot.file.place_of(&wanted, offset, there)?;
+            Some((slot.physical + place, there))
+        });
+        if found.is_some() {
+            return found;
+        }
+        if there < SMALLEST_FILE {
+            return None;
+        }
+        let (slot, physical) = self.next_slot(there, offset)?;
+        let found = FileSlot {
+            slot,
+            physical,
+            file: FileMapping::new(file, offset, there).ok()?,
+        };
+        self.add_file(&found).ok()?;
+        Some((physical, there))
     }
 
     /// Number and guest-physical address of the next slot. In a large page it lies as the file

@@ -302,6 +302,39 @@ impl AddressSpace {
         Ok(())
     }
 
+    /// Moves the memory of a range to `new`, where the same areas are. What memory of the reserve
+    /// was there is given up.
+    pub(super) fn move_pages(&mut self, start: u64, end: u64, new: u64) -> Result<(), MapError> {
+        self.split_ends(start, end)?;
+        let none = MapError::NoMemory {
+            length: end - start,
+        };
+        let root = self.memory.root;
+        for run in self.runs(start, end) {
+            for (page, place) in run.entries() {
+                let entry = self.load(place);
+                if entry == 0 {
+                    continue;
+                }
+                let mut editor = self.editor();
+                editor.store(place, 0);
+                // Files come back when they are touched.
+                if main_frame(entry).is_none() {
+                    continue;
+                }
+                let to = page_table::make_leaf_place(&mut editor, root, page - start + new);
+                let to = to.ok_or(none)?;
+                let before = editor.load(to);
+                editor.store(to, entry);
+                if let Some(unused) = main_frame(before) {
+                    self.clear_frames(&[(unused, 1)]);
+                    self.book.frames.give_back(unused, 1);
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Zeroes the memory of a range; files keep their contents.
     pub(super) fn clear(&mut self, start: u64, end: u64) {
         let mut frames: Vec<(u64, u64)> = Vec::new();

@@ -1,13 +1,36 @@
 //! A host file that guests read in place.
 
 use std::fs::File;
-use std::os::fd::AsRawFd;
-use std::os::unix::fs::FileExt;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::sync::Arc;
 
 use super::Mapping;
 use crate::EngineError;
-use crate::units::{page_up, to_usize};
+use crate::units::to_usize;
+
+/// Which file it is, and how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FileKey {
+    device: u64,
+    inode: u64,
+    /// Bytes of it.
+    pub(crate) length: u64,
+}
+
+impl FileKey {
+    /// The key of a regular file.
+    pub(crate) fn of(file: BorrowedFd<'_>) -> Option<Self> {
+        let about = File::from(file.try_clone_to_owned().ok()?)
+            .metadata()
+            .ok()?;
+        about.is_file().then(|| Self {
+            device: about.dev(),
+            inode: about.ino(),
+            length: about.len(),
+        })
+    }
+}
 
 /// A read-only mapping of a part of a file. Its memory is the host's page cache. The host itself
 /// never reads the mapping, because a file that became shorter would end the process; it reads
@@ -16,32 +39,33 @@ use crate::units::{page_up, to_usize};
 pub(crate) struct FileMapping {
     mapping: Arc<Mapping>,
     file: Arc<File>,
+    key: FileKey,
     offset: u64,
-    /// Bytes of the file from `offset` on when it was mapped, at most the mapping's.
-    length: u64,
 }
 
 impl FileMapping {
-    /// Maps `length` bytes (whole pages) from `offset` on.
-    pub(crate) fn new(file: &Arc<File>, offset: u64, length: u64) -> Result<Self, EngineError> {
-        let about = file.metadata().map_err(|source| EngineError::System {
-            operation: "fstat of a file to map",
+    /// Maps `length` bytes (whole pages, none of them behind the file's end) from `offset` on.
+    pub(crate) fn new(file: BorrowedFd<'_>, offset: u64, length: u64) -> Result<Self, EngineError> {
+        let failed = |source| EngineError::System {
+            operation: "mapping a file",
             source,
-        })?;
-        let there = about.len().saturating_sub(offset);
-        if page_up(there) < length {
-            return Err(EngineError::System {
-                operation: "mmap beyond the end of a file",
-                source: std::io::Error::from_raw_os_error(libc::EINVAL),
-            });
-        }
+        };
+        let key = FileKey::of(file).ok_or(EngineError::Internal("no regular file"))?;
+        let file = File::from(file.try_clone_to_owned().map_err(failed)?);
         let mapping = Mapping::of_host_file(file.as_raw_fd(), offset, to_usize(length))?;
         Ok(Self {
             mapping: Arc::new(mapping),
-            file: Arc::clone(file),
+            file: Arc::new(file),
+            key,
             offset,
-            length: there.min(length),
         })
+    }
+
+    /// Where in this mapping `length` bytes of a file from `offset` on are, if they are.
+    pub(crate) fn place_of(&self, key: &FileKey, offset: u64, length: u64) -> Option<u64> {
+        let place = offset.checked_sub(self.offset)?;
+        let inside = place.checked_add(length)? <= self.length();
+        (inside && *key == self.key).then_some(place)
     }
 
     /// The mapping, to give to KVM.
@@ -57,7 +81,8 @@ impl FileMapping {
     /// Copies what is at `at` of the mapping; zeros behind the file's end. False if the file is
     /// shorter than it was.
     pub(crate) fn read(&self, at: u64, out: &mut [u8]) -> bool {
-        let there = to_usize(self.length.saturating_sub(at)).min(out.len());
+        let end = self.key.length.saturating_sub(self.offset);
+        let there = to_usize(end.saturating_sub(at)).min(out.len());
         let (bytes, rest) = out.split_at_mut(there);
         rest.fill(0);
         self.file.read_exact_at(bytes, self.offset + at).is_ok()

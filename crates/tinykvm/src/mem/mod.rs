@@ -8,6 +8,6 @@ mod file_mapping;
 mod mapping;
 mod memfd;
 
-pub(crate) use file_mapping::FileMapping;
+pub(crate) use file_mapping::{FileKey, FileMapping};
 pub(crate) use mapping::{LARGE_PAGE, Mapping, Sharing};
 pub(crate) use memfd::Memfd;

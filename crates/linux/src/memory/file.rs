@@ -1,0 +1,81 @@
+//! Mappings of files.
+//!
+//! A large part of a host file that is only read is mapped in place: all forks share the host's
+//! page cache. Everything else is read into memory when it is mapped. So nothing that is written
+//! to a mapping reaches a file, and a mapping that would have to is refused.
+
+use tinykvm::{Placement, Protection};
+
+use super::PIECE;
+use crate::context::{Context, Failure};
+use crate::descriptor::Description;
+use crate::errno::{EACCES, ENODEV, Errno};
+use crate::{OUTPUT_PIECE, descriptor::DescriptionId};
+
+/// Maps a part of what descriptor (argument 4) stands for, from an offset (argument 5) on.
+pub(super) fn map(
+    context: &mut Context<'_>,
+    place: Placement,
+    length: u64,
+    allow: Protection,
+    shared: bool,
+) -> Result<u64, Failure> {
+    let (fd, offset) = (context.int(4), context.word(5));
+    let descriptors = &context.state().descriptors;
+    let id = descriptors.id(fd)?;
+    let open = descriptors.get(fd)?;
+    check(open, allow, shared)?;
+    let object = open.object.clone();
+    if let Some(file) = object.host_file()
+        && let Some(at) = context.guest.map_file(place, length, allow, file, offset)?
+    {
+        return Ok(at);
+    }
+    let at = context.guest.map(place, length, allow)?;
+    if let Err(failure) = fill(context, id, offset, at, length) {
+        context.guest.unmap(at, length)?;
+        return Err(failure);
+    }
+    Ok(at)
+}
+
+/// What may be mapped, and how.
+fn check(open: &Description, allow: Protection, shared: bool) -> Result<(), Errno> {
+    let may_write = !(shared && allow.write) || open.writable();
+    if !open.readable() || !may_write {
+        return Err(EACCES);
+    }
+    if !open.object.seekable() || (shared && allow.write) {
+        return Err(ENODEV);
+    }
+    Ok(())
+}
+
+/// Reads a file into a fresh mapping; behind its end there are zeros.
+fn fill(
+    context: &mut Context<'_>,
+    id: DescriptionId,
+    offset: u64,
+    address: u64,
+    length: u64,
+) -> Result<(), Failure> {
+    let object = context.state().descriptors.description(id)?.object.clone();
+    let mut buffer = vec![0; OUTPUT_PIECE.min(usize::try_from(length).unwrap_or(OUTPUT_PIECE))];
+    let (mut done, mut checked) = (0, 0);
+    while done < length {
+        let left = usize::try_from(length - done).unwrap_or(usize::MAX);
+        let wanted = buffer.len().min(left);
+        let piece = &mut buffer[..wanted];
+        let count = object.read(context, id, offset.saturating_add(done), piece)?;
+        if count == 0 {
+            break;
+        }
+        context.guest.populate(address + done, &buffer[..count])?;
+        done += count as u64;
+        if done - checked >= PIECE {
+            context.checkpoint()?;
+            checked = done;
+        }
+    }
+    Ok(())
+}
