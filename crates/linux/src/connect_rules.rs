@@ -36,6 +36,7 @@ pub struct ConnectRuleError {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ConnectRules {
     rules: Vec<Rule>,
+    resolvers: Vec<IpAddr>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,6 +107,27 @@ impl ConnectRules {
         }
     }
 
+    /// The host's resolvers, as `/etc/resolv.conf` names them: the program may send them queries for
+    /// the names in its rules.
+    pub fn set_resolvers(&mut self, resolvers: Vec<IpAddr>) {
+        self.resolvers = resolvers;
+    }
+
+    /// The resolvers that the program can ask: none if its rules have no name.
+    #[must_use]
+    pub fn resolvers(&self) -> &[IpAddr] {
+        if self.uses_dns() {
+            &self.resolvers
+        } else {
+            &[]
+        }
+    }
+
+    /// True if this is a resolver that the program can ask.
+    pub(crate) fn is_resolver(&self, address: IpAddr) -> bool {
+        self.resolvers().contains(&address.to_canonical())
+    }
+
     /// True if nothing is allowed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -160,13 +182,15 @@ impl ConnectRules {
         self.rules.iter().any(is_it)
     }
 
+    /// True if a rule gives access to the addresses of this name.
+    pub(crate) fn names_rule(&self, wanted: &str) -> bool {
+        let is_it = |rule: &Rule| matches!(rule, Rule::Name { name, .. } if name.matches(wanted));
+        self.rules.iter().any(is_it)
+    }
+
     /// True if the program may ask DNS for this name.
     pub(crate) fn allows_name(&self, wanted: &str) -> bool {
-        self.rules.iter().any(|rule| match rule {
-            Rule::Name { name, .. } => name.matches(wanted),
-            Rule::Dns => true,
-            _ => false,
-        })
+        self.rules.contains(&Rule::Dns) || self.names_rule(wanted)
     }
 }
 

@@ -195,12 +195,17 @@ impl Descriptors {
         if let Some(entry) = self.entries.get_mut(index) {
             *entry = None;
         }
-        let open = self.description_mut(id)?;
+        Ok(self.drop_reference(id))
+    }
+
+    /// One reference less. If it was the last one, the description is given back.
+    fn drop_reference(&mut self, id: DescriptionId) -> Option<(DescriptionId, Description)> {
+        let open = self.description_mut(id).ok()?;
         open.references = open.references.saturating_sub(1);
         if open.references > 0 {
-            return Ok(None);
+            return None;
         }
-        Ok(self.descriptions.remove(&id).map(|open| (id, open)))
+        self.descriptions.remove(&id).map(|open| (id, open))
     }
 
     /// The lowest free number that is at least `lowest` and below `limit`.
@@ -212,7 +217,23 @@ impl Descriptors {
     }
 }
 
+impl Descriptors {
+    /// Something beside a descriptor keeps a description open, until it is released.
+    pub(crate) fn hold(&mut self, id: DescriptionId) {
+        if let Ok(open) = self.description_mut(id) {
+            open.references = open.references.saturating_add(1);
+        }
+    }
+}
+
 impl State {
+    /// Ends a hold; closes what it stood for if it was the last one.
+    pub(crate) fn release(&mut self, id: DescriptionId) {
+        if let Some((id, closed)) = self.descriptors.drop_reference(id) {
+            closed.object.closed(id, self);
+        }
+    }
+
     /// Closes a descriptor, and what it stood for if it was the last one.
     pub(crate) fn close(&mut self, fd: i32) -> Result<(), Errno> {
         if let Some((id, closed)) = self.descriptors.take(fd)? {
@@ -231,6 +252,15 @@ impl Context<'_> {
         let number = table.free(0, limit)?;
         let description = table.add(object, flags & !O_CLOEXEC);
         table.put(number, description, flags & O_CLOEXEC != 0);
+        Ok(number as u64)
+    }
+
+    /// Opens the lowest free descriptor for a description that is held.
+    pub(crate) fn install_held(&mut self, id: DescriptionId, close_on_exec: bool) -> Answer {
+        let limit = limit(self);
+        let table = &mut self.state_mut().descriptors;
+        let number = table.free(0, limit)?;
+        table.put(number, id, close_on_exec);
         Ok(number as u64)
     }
 

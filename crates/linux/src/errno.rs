@@ -35,6 +35,8 @@ pub(crate) const ENODEV: Errno = Errno(19);
 pub(crate) const ENOTDIR: Errno = Errno(20);
 /// An argument makes no sense.
 pub(crate) const EINVAL: Errno = Errno(22);
+/// The kernel's own limit is reached.
+pub(crate) const ENFILE: Errno = Errno(23);
 /// The descriptor limit is reached.
 pub(crate) const EMFILE: Errno = Errno(24);
 /// The descriptor is no terminal, or does not know this request.
@@ -47,6 +49,8 @@ pub(crate) const ENOSPC: Errno = Errno(28);
 pub(crate) const ESPIPE: Errno = Errno(29);
 /// Nobody will ever read it.
 pub(crate) const EPIPE: Errno = Errno(32);
+/// A number is out of range.
+pub(crate) const EDOM: Errno = Errno(33);
 /// The buffer is too small for the result.
 pub(crate) const ERANGE: Errno = Errno(34);
 
@@ -55,29 +59,62 @@ pub(crate) const ERANGE: Errno = Errno(34);
 pub(crate) const ENAMETOOLONG: Errno = Errno(36);
 /// There is no such system call.
 pub(crate) const ENOSYS: Errno = Errno(38);
+/// Something would lie within itself.
+pub(crate) const ELOOP: Errno = Errno(40);
 /// A value does not fit.
 pub(crate) const EOVERFLOW: Errno = Errno(75);
+/// The descriptor is no socket.
+pub(crate) const ENOTSOCK: Errno = Errno(88);
+/// A message without an address.
+pub(crate) const EDESTADDRREQ: Errno = Errno(89);
 /// A message is too long.
 pub(crate) const EMSGSIZE: Errno = Errno(90);
+/// There is no such socket option.
+pub(crate) const ENOPROTOOPT: Errno = Errno(92);
+/// There is no such protocol.
+pub(crate) const EPROTONOSUPPORT: Errno = Errno(93);
+/// There is no such kind of socket.
+pub(crate) const ESOCKTNOSUPPORT: Errno = Errno(94);
 /// Not for this kind of object.
 pub(crate) const EOPNOTSUPP: Errno = Errno(95);
+/// There is no such address family.
+pub(crate) const EAFNOSUPPORT: Errno = Errno(97);
 /// The connection was broken by the other side.
 pub(crate) const ECONNRESET: Errno = Errno(104);
-/// Nobody is there to connect to.
-pub(crate) const ECONNREFUSED: Errno = Errno(111);
+/// More than is taken at a time.
+pub(crate) const ENOBUFS: Errno = Errno(105);
+/// The socket is connected already.
+pub(crate) const EISCONN: Errno = Errno(106);
+/// The socket is not connected.
+pub(crate) const ENOTCONN: Errno = Errno(107);
 /// The time is up.
 pub(crate) const ETIMEDOUT: Errno = Errno(110);
+/// Nobody is there to connect to.
+pub(crate) const ECONNREFUSED: Errno = Errno(111);
+/// A connection takes its time.
+pub(crate) const EINPROGRESS: Errno = Errno(115);
 
 impl Errno {
     /// The value of RAX that reports this error.
     pub(crate) fn to_result(self) -> u64 {
         (-i64::from(self.0)).cast_unsigned()
     }
+
+    /// The number, for where it is a value (`SO_ERROR`).
+    pub(crate) fn number(self) -> u32 {
+        u32::from(self.0)
+    }
 }
 
 impl From<BadAddress> for Errno {
     fn from(_: BadAddress) -> Self {
         EFAULT
+    }
+}
+
+impl From<rustix::io::Errno> for Errno {
+    fn from(error: rustix::io::Errno) -> Self {
+        u16::try_from(error.raw_os_error()).map_or(EINVAL, Self)
     }
 }
 

@@ -7,6 +7,7 @@ use crate::OUTPUT_PIECE;
 use crate::context::{Answer, Context, Failure, LONGEST_TRANSFER, check_user_range};
 use crate::descriptor::DescriptionId;
 use crate::errno::{EBADF, EFAULT, EINVAL, ENXIO, EOPNOTSUPP, EOVERFLOW, ESPIPE, Errno};
+use crate::network;
 use crate::object::Object;
 use crate::wire::u64_at;
 
@@ -187,6 +188,9 @@ fn advance(context: &mut Context<'_>, open: &Open, position: Position, done: u64
 /// Reads into parts of guest memory.
 fn receive(context: &mut Context<'_>, parts: &[(u64, u64)], position: Position) -> Answer {
     let open = open(context, position, false)?;
+    if open.object.is_socket() {
+        return network::read(context, parts);
+    }
     for &(address, length) in parts {
         check_user_range(address, length)?;
         if open.object.consumes() {
@@ -195,7 +199,7 @@ fn receive(context: &mut Context<'_>, parts: &[(u64, u64)], position: Position) 
     }
     let mut done = 0;
     let mut end = Ok(());
-    while let Some(piece) = next_piece(parts, done) {
+    while let Some(piece) = next_piece(parts, done, OUTPUT_PIECE) {
         let wanted: u64 = piece.iter().map(|&(_, length)| length).sum();
         let mut bytes = vec![0; usize::try_from(wanted).map_err(|_| EINVAL)?];
         let at = open.at.saturating_add(done);
@@ -233,7 +237,11 @@ fn finish(done: u64, end: Result<(), Failure>) -> Answer {
 }
 
 /// Copies to guest memory, up to the first bad address; true if that was all.
-fn scatter(context: &mut Context<'_>, parts: &[(u64, u64)], mut bytes: &[u8]) -> (u64, bool) {
+pub(crate) fn scatter(
+    context: &mut Context<'_>,
+    parts: &[(u64, u64)],
+    mut bytes: &[u8],
+) -> (u64, bool) {
     let mut done = 0;
     for &(address, length) in parts {
         let length = usize::try_from(length)
@@ -249,11 +257,11 @@ fn scatter(context: &mut Context<'_>, parts: &[(u64, u64)], mut bytes: &[u8]) ->
     (done, true)
 }
 
-/// The next parts, of at most [`OUTPUT_PIECE`] bytes together, behind the first `done` bytes;
+/// The next parts, of at most `most` bytes together, behind the first `done` bytes;
 /// `None` at the end. The first piece may be empty: an empty read or write is one, too.
-fn next_piece(parts: &[(u64, u64)], mut done: u64) -> Option<Parts> {
+pub(crate) fn next_piece(parts: &[(u64, u64)], mut done: u64, most: usize) -> Option<Parts> {
     let first = done == 0;
-    let mut room = OUTPUT_PIECE as u64;
+    let mut room = most as u64;
     let mut piece = Vec::new();
     for &(address, length) in parts {
         let skip = done.min(length);
@@ -270,13 +278,16 @@ fn next_piece(parts: &[(u64, u64)], mut done: u64) -> Option<Parts> {
 /// Writes parts of guest memory.
 fn send(context: &mut Context<'_>, parts: &[(u64, u64)], position: Position) -> Answer {
     let open = open(context, position, true)?;
+    if open.object.is_socket() {
+        return network::write(context, parts);
+    }
     for &(address, length) in parts {
         check_user_range(address, length)?;
     }
     // A call that had to wait goes on where it was.
     let mut done = context.attempt.done;
     let mut end = Ok(());
-    while let Some(piece) = next_piece(parts, done) {
+    while let Some(piece) = next_piece(parts, done, OUTPUT_PIECE) {
         if done > 0 {
             context.checkpoint()?;
         }
@@ -289,7 +300,9 @@ fn send(context: &mut Context<'_>, parts: &[(u64, u64)], position: Position) -> 
         match open.object.write(context, open.id, at, &bytes) {
             Ok(count) => {
                 done += count as u64;
-                if count < bytes.len() || !complete || bytes.is_empty() {
+                // A pipe is asked again, and then says whether the call waits.
+                let short = count < bytes.len() && !matches!(open.object, Object::Pipe(_));
+                if short || !complete || bytes.is_empty() {
                     break;
                 }
             }
@@ -311,7 +324,7 @@ fn send(context: &mut Context<'_>, parts: &[(u64, u64)], position: Position) -> 
 }
 
 /// Copies guest memory, up to the first bad address; true if that was all.
-fn gather(context: &Context<'_>, parts: &[(u64, u64)]) -> (Vec<u8>, bool) {
+pub(crate) fn gather(context: &Context<'_>, parts: &[(u64, u64)]) -> (Vec<u8>, bool) {
     let mut bytes = Vec::new();
     for &(address, length) in parts {
         let start = bytes.len();
@@ -344,7 +357,7 @@ pub(crate) fn lseek(context: &mut Context<'_>) -> Answer {
     let from = match whence {
         SET => 0,
         CURRENT => open.offset,
-        END | DATA | HOLE => open.object.size()?,
+        END | DATA | HOLE => open.object.size(context.state())?,
         _ => return Err(EINVAL.into()),
     };
     let from = i64::try_from(from).map_err(|_| EOVERFLOW)?;

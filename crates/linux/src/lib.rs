@@ -27,57 +27,31 @@
 
 mod access;
 mod block;
-#[allow(
-    dead_code,
-    reason = "the calls that use it come with the descriptor table"
-)]
 mod connect_rules;
 mod context;
 #[allow(dead_code, reason = "nothing else can be opened yet")]
 mod descriptor;
-#[allow(
-    dead_code,
-    reason = "the calls that use it come with the descriptor table"
-)]
 mod epoll;
 mod errno;
-#[allow(
-    dead_code,
-    reason = "the calls that use it come with the descriptor table"
-)]
 mod eventfd;
 mod file;
 mod frame;
 mod futex;
 mod io;
-#[allow(
-    dead_code,
-    reason = "the calls that use it come with the descriptor table"
-)]
+mod look;
 mod memfd;
 mod memory;
+mod network;
 #[allow(dead_code, reason = "nothing else can be opened yet")]
 mod object;
-#[allow(
-    dead_code,
-    reason = "the calls that use it come with the descriptor table"
-)]
+mod objects;
 mod pair;
-#[allow(
-    dead_code,
-    reason = "the calls that use it come with the descriptor table"
-)]
 mod pipe;
 mod poll;
 mod process;
-#[allow(dead_code, reason = "nothing else can be opened yet")]
 mod readiness;
 mod scheduler;
 mod signal;
-#[allow(
-    dead_code,
-    reason = "the calls that use it come with the descriptor table"
-)]
 mod slab;
 mod stack;
 #[allow(dead_code, reason = "nothing else can be opened yet")]
@@ -86,10 +60,6 @@ mod system;
 mod table;
 mod thread;
 mod time;
-#[allow(
-    dead_code,
-    reason = "the calls that use it come with the descriptor table"
-)]
 mod timerfd;
 mod unknown;
 mod vdso;

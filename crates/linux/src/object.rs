@@ -1,20 +1,32 @@
 //! What a descriptor can stand for. Each kind has a file of its own with the same small set of
 //! operations; this is the switch between them.
 
+mod counter;
 mod device;
+mod memory_file;
+mod pipe;
 mod stream;
+mod timer;
 
 use std::os::fd::BorrowedFd;
 
 use crate::Stream;
 use crate::context::{Answer, Context, Failure};
 use crate::descriptor::DescriptionId;
+use crate::epoll::SetId;
 use crate::errno::{EBADF, EINVAL, ENOTTY, Errno};
+use crate::look::{Interest, Look};
+use crate::network::{PairEnd, SocketId};
 use crate::process::State;
-use crate::readiness::Events;
-use crate::stat::Metadata;
+use crate::readiness::{Edges, Events};
+use crate::stat::{Metadata, S_IFSOCK};
+use crate::{epoll, network};
 
+pub(crate) use counter::{CounterId, eventfd, eventfd2};
 pub(crate) use device::Device;
+pub(crate) use memory_file::{MemoryFileId, memfd_create};
+pub(crate) use pipe::{PipeEnd, pipe, pipe2};
+pub(crate) use timer::{TimerId, timerfd_create, timerfd_gettime, timerfd_settime};
 
 /// What a descriptor stands for. A clone is the same object.
 #[derive(Debug, Clone)]
@@ -25,15 +37,26 @@ pub(crate) enum Object {
     Output(Stream),
     /// `/dev/null` and its like.
     Device(Device),
+    /// One end of a pipe.
+    Pipe(PipeEnd),
+    /// `eventfd`
+    Counter(CounterId),
+    /// `timerfd`
+    Timer(TimerId),
+    /// `epoll`
+    Set(SetId),
+    /// `memfd_create`
+    MemoryFile(MemoryFileId),
+    /// One of two sockets that are connected to each other.
+    Pair(PairEnd),
+    /// Another socket.
+    Socket(SocketId),
 }
 
 impl Object {
     /// True if it has a position: `pread` and `lseek` work.
     pub(crate) fn seekable(&self) -> bool {
-        match self {
-            Self::Input | Self::Output(_) => false,
-            Self::Device(_) => true,
-        }
+        matches!(self, Self::Device(_) | Self::MemoryFile(_))
     }
 
     /// The host's file, if it is one: for mappings in place.
@@ -45,24 +68,37 @@ impl Object {
 
     /// True if what was read is gone. Then the guest's buffer is looked at before.
     pub(crate) fn consumes(&self) -> bool {
-        match self {
-            Self::Input | Self::Output(_) | Self::Device(_) => false,
-        }
+        matches!(self, Self::Pipe(_) | Self::Counter(_) | Self::Timer(_))
+    }
+
+    /// True if `poll` can wait for it, and so `epoll` takes it.
+    pub(crate) fn pollable(&self) -> bool {
+        !matches!(self, Self::Device(_) | Self::MemoryFile(_))
+    }
+
+    /// True for a socket: `read` and `write` are `recv` and `send`.
+    pub(crate) fn is_socket(&self) -> bool {
+        matches!(self, Self::Pair(_) | Self::Socket(_))
     }
 
     /// Reads at most `out.len()` bytes (`OUTPUT_PIECE` at most) from position `at`. Less than
     /// asked for ends the call; 0 is the end. May block.
     pub(crate) fn read(
         &self,
-        _context: &mut Context<'_>,
-        _id: DescriptionId,
-        _at: u64,
+        context: &mut Context<'_>,
+        id: DescriptionId,
+        at: u64,
         out: &mut [u8],
     ) -> Result<usize, Failure> {
         match self {
             Self::Input => Ok(0),
             Self::Output(_) => Err(EBADF.into()),
             Self::Device(device) => Ok(device.read(out)?),
+            Self::Pipe(end) => end.read(context, id, out),
+            Self::Counter(counter) => counter.read(context, id, out),
+            Self::Timer(timer) => timer.read(context, id, out),
+            Self::MemoryFile(file) => Ok(file.read(context.state(), at, out)?),
+            Self::Set(_) | Self::Pair(_) | Self::Socket(_) => Err(EINVAL.into()),
         }
     }
 
@@ -71,32 +107,54 @@ impl Object {
     pub(crate) fn write(
         &self,
         context: &mut Context<'_>,
-        _id: DescriptionId,
-        _at: u64,
+        id: DescriptionId,
+        at: u64,
         bytes: &[u8],
     ) -> Result<usize, Failure> {
         match self {
             Self::Input => Err(EBADF.into()),
             Self::Output(stream) => Ok(stream::write(context, *stream, bytes)),
             Self::Device(device) => Ok(device.write(bytes)?),
+            Self::Pipe(end) => end.write(context, id, bytes),
+            Self::Counter(counter) => counter.write(context, id, bytes),
+            Self::MemoryFile(file) => Ok(file.write(context.state_mut(), at, bytes)?),
+            Self::Timer(_) | Self::Set(_) | Self::Pair(_) | Self::Socket(_) => Err(EINVAL.into()),
         }
     }
 
     /// Where `lseek` finds the end.
-    pub(crate) fn size(&self) -> Result<u64, Errno> {
+    pub(crate) fn size(&self, state: &State) -> Result<u64, Errno> {
         match self {
-            Self::Input | Self::Output(_) | Self::Device(_) => Ok(0),
+            Self::MemoryFile(file) => Ok(file.get(state)?.size()),
+            _ => Ok(0),
         }
     }
 
-    /// What can be done with it now without waiting.
-    pub(crate) fn ready(&self, _state: &State) -> Events {
+    /// What can be done with it now without waiting, and how often something happened to it.
+    pub(crate) fn look(&self, look: &Look<'_>) -> (Events, Edges) {
+        let always = |events| (events, Edges::default());
         match self {
             // At its end, and so readable.
-            Self::Input => Events::READABLE,
+            Self::Input => always(Events::READABLE),
             // Always takes more.
-            Self::Output(_) => Events::WRITABLE,
-            Self::Device(_) => Events::READABLE | Events::WRITABLE,
+            Self::Output(_) => always(Events::WRITABLE),
+            Self::Device(_) | Self::MemoryFile(_) => always(Events::READABLE | Events::WRITABLE),
+            Self::Pipe(end) => end.look(look),
+            Self::Counter(counter) => counter.look(look),
+            Self::Timer(timer) => timer.look(look),
+            Self::Set(set) => set.look(look),
+            Self::Pair(end) => end.look(look),
+            Self::Socket(socket) => socket.look(look),
+        }
+    }
+
+    /// Adds what could bring one of the events about, beside a change of the state.
+    pub(crate) fn interest(&self, look: &Look<'_>, wanted: Events, interest: &mut Interest) {
+        match self {
+            Self::Timer(timer) => timer.interest(look, interest),
+            Self::Set(set) => set.interest(look, interest),
+            Self::Socket(socket) => socket.interest(look, wanted, interest),
+            _ => {}
         }
     }
 
@@ -106,6 +164,21 @@ impl Object {
             Self::Input => Ok(stream::metadata(context, None)),
             Self::Output(stream) => Ok(stream::metadata(context, Some(*stream))),
             Self::Device(device) => Ok(device.metadata()),
+            Self::Pipe(end) => Ok(end.metadata()),
+            // An anonymous inode: no type.
+            Self::Counter(_) | Self::Timer(_) | Self::Set(_) => Ok(Metadata {
+                inode: 5,
+                ..Metadata::own(0o600)
+            }),
+            Self::MemoryFile(file) => Ok(file.metadata(context.state())?),
+            Self::Pair(end) => Ok(Metadata {
+                inode: end.inode(),
+                ..Metadata::own(S_IFSOCK | 0o777)
+            }),
+            Self::Socket(socket) => Ok(Metadata {
+                inode: socket.inode(),
+                ..Metadata::own(S_IFSOCK | 0o777)
+            }),
         }
     }
 
@@ -113,21 +186,36 @@ impl Object {
     pub(crate) fn ioctl(&self, context: &mut Context<'_>, request: u32) -> Answer {
         match self {
             Self::Input | Self::Output(_) => stream::ioctl(context, request),
-            Self::Device(_) => Err(ENOTTY.into()),
+            Self::Pipe(end) => end.ioctl(context, request),
+            Self::Pair(_) | Self::Socket(_) => network::ioctl(context, request),
+            _ => Err(ENOTTY.into()),
         }
     }
 
     /// Commands of `fcntl` that not everything answers.
-    pub(crate) fn fcntl(&self, _context: &mut Context<'_>, _fd: i32, _command: u32) -> Answer {
+    pub(crate) fn fcntl(&self, context: &mut Context<'_>, _fd: i32, command: u32) -> Answer {
         match self {
-            Self::Input | Self::Output(_) | Self::Device(_) => Err(EINVAL.into()),
+            Self::Pipe(end) => end.fcntl(context, command),
+            Self::MemoryFile(file) => file.fcntl(context, command),
+            _ => Err(EINVAL.into()),
         }
     }
 
     /// The last descriptor of its description was closed.
-    pub(crate) fn closed(self, _id: DescriptionId, _state: &mut State) {
+    pub(crate) fn closed(self, id: DescriptionId, state: &mut State) {
+        epoll::forget(state, id);
         match self {
             Self::Input | Self::Output(_) | Self::Device(_) => {}
+            Self::Pipe(end) => end.closed(state),
+            Self::Counter(counter) => counter.closed(state),
+            Self::Timer(timer) => timer.closed(state),
+            Self::Set(set) => set.closed(state),
+            Self::MemoryFile(file) => file.closed(state),
+            Self::Pair(end) => end.closed(state),
+            Self::Socket(socket) => socket.closed(state),
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,10 @@ use crate::readiness::{Edges, Events};
 
 /// How much one side may have under way (`/proc/sys/net/core/wmem_default`).
 pub(crate) const SEND_BUFFER: usize = 212_992;
+/// How many pairs may have that much; further ones have [`SMALL_BUFFER`].
+pub(crate) const MOST_LARGE: usize = 32;
+/// What one side of a pair beyond that may have under way.
+const SMALL_BUFFER: usize = 16 * 1024;
 /// What a message costs beside its bytes: Linux counts its own structures, too.
 const OVERHEAD: usize = 768;
 /// A stream is cut into pieces of this size, as Linux does.
@@ -54,6 +58,7 @@ struct End<R> {
 pub(crate) struct Pair<R> {
     kind: Kind,
     ends: [End<R>; 2],
+    buffer: usize,
 }
 
 /// What a call received.
@@ -68,8 +73,8 @@ pub(crate) struct Received<R> {
 }
 
 impl<R: Clone> Pair<R> {
-    /// Two connected sockets.
-    pub(crate) fn new(kind: Kind) -> Self {
+    /// Two connected sockets, with less room if there are many.
+    pub(crate) fn new(kind: Kind, crowded: bool) -> Self {
         let end = || End {
             queue: VecDeque::new(),
             charge: 0,
@@ -82,6 +87,7 @@ impl<R: Clone> Pair<R> {
         Self {
             kind,
             ends: [end(), end()],
+            buffer: if crowded { SMALL_BUFFER } else { SEND_BUFFER },
         }
     }
 
@@ -104,6 +110,7 @@ impl<R: Clone> Pair<R> {
             return Err(error);
         }
         let stream = self.kind == Kind::Stream;
+        let buffer = self.buffer;
         let [own, peer] = self.both(side);
         if own.write_shut || peer.read_shut || (stream && !peer.open) {
             return Err(EPIPE);
@@ -114,12 +121,12 @@ impl<R: Clone> Pair<R> {
         if stream && bytes.is_empty() {
             return Ok(0);
         }
-        if !stream && bytes.len() > SEND_BUFFER - 32 {
+        if !stream && bytes.len() > buffer - 32 {
             return Err(EMSGSIZE);
         }
         let mut done = 0;
         let mut rights = rights.to_vec();
-        while peer.charge < SEND_BUFFER {
+        while peer.charge < buffer {
             let count = if stream {
                 (bytes.len() - done).min(PIECE)
             } else {
@@ -151,7 +158,7 @@ impl<R: Clone> Pair<R> {
         length: usize,
         peek: bool,
     ) -> Result<Received<R>, Errno> {
-        let kind = self.kind;
+        let (kind, buffer) = (self.kind, self.buffer);
         let [own, peer] = self.both(side);
         let mut found = Received {
             bytes: Vec::new(),
@@ -168,7 +175,7 @@ impl<R: Clone> Pair<R> {
             }
             return Err(EAGAIN);
         }
-        let was_writable = own.has_room();
+        let was_writable = own.has_room(buffer);
         if kind == Kind::Stream {
             own.take_stream(length, peek, &mut found);
         } else if let Some(message) = own.queue.front() {
@@ -181,7 +188,7 @@ impl<R: Clone> Pair<R> {
                 own.queue.pop_front();
             }
         }
-        if !was_writable && own.has_room() {
+        if !was_writable && own.has_room(buffer) {
             peer.edges.output += 1;
         }
         Ok(found)
@@ -237,7 +244,10 @@ impl<R: Clone> Pair<R> {
         events.set(Events::READABLE, !own.queue.is_empty() || own.read_shut);
         events.set(Events::RDHUP, own.read_shut);
         events.set(Events::HUP, own.read_shut && own.write_shut);
-        events.set(Events::WRITABLE | Events::WRBAND, peer.has_room());
+        events.set(
+            Events::WRITABLE | Events::WRBAND,
+            peer.has_room(self.buffer),
+        );
         events
     }
 
@@ -259,8 +269,8 @@ impl<R: Clone> Pair<R> {
 
 impl<R: Clone> End<R> {
     /// True if the peer is told that it can send: a quarter of the buffer is in use at most.
-    fn has_room(&self) -> bool {
-        self.charge * 4 <= SEND_BUFFER
+    fn has_room(&self, buffer: usize) -> bool {
+        self.charge * 4 <= buffer
     }
 
     /// Takes bytes of a stream; descriptors end what one call gets.

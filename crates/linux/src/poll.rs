@@ -1,52 +1,93 @@
-//! `poll` and `ppoll`.
+//! `poll`, `select` and their relatives.
 
 use std::time::Duration;
 
-use crate::block::Block;
-use crate::context::{Answer, Context};
-use crate::errno::EINVAL;
+use crate::context::{Answer, Context, Failure};
+use crate::errno::{EBADF, EINVAL};
+use crate::look::{Interest, Look};
 use crate::readiness::Events;
-use crate::wire::{duration, timespec, u32_at};
+use crate::wire::{duration, timespec, timeval, u32_at, u64_at};
 
 /// Size of `struct pollfd`: int fd, short events, short revents.
 const RECORD: usize = 8;
 
-// asm-generic/poll.h
-const POLLNVAL: u16 = 0x20;
+/// How long a call may wait; `None`: as long as it takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Limit(pub(crate) Option<Duration>);
+
+impl Limit {
+    /// Negative: for ever.
+    pub(crate) fn milliseconds(time: i32) -> Self {
+        Self(u64::try_from(time).ok().map(Duration::from_millis))
+    }
+
+    /// The call found nothing: it waits, or says so (0) when the time is over.
+    pub(crate) fn wait(
+        self,
+        context: &mut Context<'_>,
+        interest: impl FnOnce(&Look<'_>, &mut Interest),
+    ) -> Answer {
+        if self.0.is_some_and(|time| time.is_zero()) || context.timed_out() {
+            return Ok(0);
+        }
+        let deadline = self.0.map(|time| context.deadline(time));
+        let mut found = Interest::default();
+        interest(&context.look(), &mut found);
+        Err(found.block(deadline).into())
+    }
+
+    /// What is left of the time.
+    fn left(self, context: &mut Context<'_>) -> Duration {
+        let Some(time) = self.0 else {
+            return Duration::ZERO;
+        };
+        if context.timed_out() {
+            return Duration::ZERO;
+        }
+        let deadline = context.deadline(time);
+        deadline.saturating_sub(context.guest.monotonic())
+    }
+}
+
+/// Looks at the signal mask that a call brings with it, if it brings one.
+pub(crate) fn borrow_mask(
+    context: &mut Context<'_>,
+    address: u64,
+    size: u64,
+) -> Result<(), Failure> {
+    if address != 0 {
+        if size != 8 {
+            return Err(EINVAL.into());
+        }
+        context.read::<8>(address)?;
+    }
+    Ok(())
+}
 
 /// `poll(fds, count, milliseconds)`
 pub(crate) fn poll(context: &mut Context<'_>) -> Answer {
-    // Negative: for ever.
-    let wait = u64::try_from(context.int(2))
-        .ok()
-        .map(Duration::from_millis);
-    wait_for_events(context, wait)
+    let limit = Limit::milliseconds(context.int(2));
+    wait_for_events(context, limit)
 }
 
-/// `ppoll(fds, count, timeout, signal mask, mask size)`. The mask is not applied: no signal can
-/// arrive during the call, because only the program itself sends any.
+/// `ppoll(fds, count, timeout, signal mask, mask size)`
 pub(crate) fn ppoll(context: &mut Context<'_>) -> Answer {
-    let (limit, mask) = (context.word(2), context.word(3));
-    let wait = if limit == 0 {
-        None
-    } else {
-        Some(duration(&context.read(limit)?)?)
+    let at = context.word(2);
+    let limit = match at {
+        0 => Limit(None),
+        at => Limit(Some(duration(&context.read(at)?)?)),
     };
-    if mask != 0 {
-        if context.word(4) != 8 {
-            return Err(EINVAL.into());
-        }
-        context.read::<8>(mask)?;
-    }
-    let ready = wait_for_events(context, wait)?;
-    if ready == 0 && limit != 0 {
-        // The time that is left. Linux does not report a failure either.
-        let _ = context.write(limit, timespec(Duration::ZERO).as_bytes());
+    borrow_mask(context, context.word(3), context.word(4))?;
+    let ready = wait_for_events(context, limit)?;
+    if at != 0 {
+        let left = limit.left(context);
+        // Linux does not report a failure either.
+        let _ = context.write(at, timespec(left).as_bytes());
     }
     Ok(ready)
 }
 
-fn wait_for_events(context: &mut Context<'_>, wait: Option<Duration>) -> Answer {
+fn wait_for_events(context: &mut Context<'_>, limit: Limit) -> Answer {
     let address = context.word(0);
     let count = u64::from(context.uint(1));
     if count > context.state().open_files().current {
@@ -55,39 +96,166 @@ fn wait_for_events(context: &mut Context<'_>, wait: Option<Duration>) -> Answer 
     let mut records = vec![0; usize::try_from(count).map_err(|_| EINVAL)? * RECORD];
     context.read_into(address, &mut records)?;
     let mut ready = 0;
+    let look = context.look();
     for record in records.chunks_exact_mut(RECORD) {
-        let fd = u32_at(record, 0).cast_signed();
-        let wanted = u16::from_le_bytes([record[4], record[5]]);
-        let events = if fd < 0 {
-            0
-        } else {
-            events(context, fd, wanted)
+        let [low, high] = match asked(record) {
+            None => [0, 0],
+            Some((fd, wanted)) => {
+                let events = match look.state.descriptors.id(fd) {
+                    Ok(id) => look.at(id).0 & (wanted | Events::ALWAYS),
+                    Err(_) => Events::NVAL,
+                };
+                ready += u64::from(!events.is_empty());
+                let [low, high, ..] = events.0.to_le_bytes();
+                [low, high]
+            }
         };
-        record[6..8].copy_from_slice(&events.to_le_bytes());
-        ready += u64::from(events != 0);
+        record[6..8].copy_from_slice(&[low, high]);
+    }
+    if ready == 0 {
+        let waited = limit.wait(context, |look, interest| {
+            for (fd, wanted) in records.chunks_exact(RECORD).filter_map(asked) {
+                if let Ok(id) = look.state.descriptors.id(fd) {
+                    look.interest(id, wanted, interest);
+                }
+            }
+        });
+        waited?;
     }
     context.write(address, &records)?;
-    if ready == 0 {
-        match wait {
-            Some(time) if time.is_zero() => {}
-            Some(_) if context.timed_out() => {}
-            Some(time) => return Err(Block::event(Some(context.deadline(time))).into()),
-            None => return Err(Block::event(None).into()),
+    Ok(ready)
+}
+
+/// Descriptor and events of a `struct pollfd`; `None` if it is switched off.
+fn asked(record: &[u8]) -> Option<(i32, Events)> {
+    let fd = u32_at(record, 0).cast_signed();
+    (fd >= 0).then(|| (fd, Events(u32_at(record, 4) & 0xffff)))
+}
+
+/// `select(count, readable, writable, exceptional, time)`
+pub(crate) fn select(context: &mut Context<'_>) -> Answer {
+    let at = context.word(4);
+    let limit = match at {
+        0 => Limit(None),
+        at => {
+            let [seconds, micros] = words(context, at)?;
+            let (seconds, micros) = (nonnegative(seconds)?, nonnegative(micros)?);
+            let time = Duration::from_secs(seconds);
+            Limit(Some(time.saturating_add(Duration::from_micros(micros))))
         }
+    };
+    let ready = select_events(context, limit)?;
+    if at != 0 {
+        let left = limit.left(context);
+        let _ = context.write(at, timeval(left).as_bytes());
     }
     Ok(ready)
 }
 
-/// Which of the wanted events a descriptor has.
-fn events(context: &Context<'_>, fd: i32, wanted: u16) -> u16 {
-    let state = context.state();
-    match state.descriptors.get(fd) {
-        Ok(open) => {
-            let wanted = Events(u32::from(wanted)) | Events::ALWAYS;
-            u16::try_from((open.object.ready(state) & wanted).0).unwrap_or(0)
-        }
-        Err(_) => POLLNVAL,
+/// `pselect6(count, readable, writable, exceptional, time, mask and size)`
+pub(crate) fn pselect6(context: &mut Context<'_>) -> Answer {
+    let (at, mask) = (context.word(4), context.word(5));
+    let limit = match at {
+        0 => Limit(None),
+        at => Limit(Some(duration(&context.read(at)?)?)),
+    };
+    if mask != 0 {
+        let [address, size] = words(context, mask)?;
+        borrow_mask(context, address, size)?;
     }
+    let ready = select_events(context, limit)?;
+    if at != 0 {
+        let left = limit.left(context);
+        let _ = context.write(at, timespec(left).as_bytes());
+    }
+    Ok(ready)
+}
+
+fn words(context: &Context<'_>, at: u64) -> Result<[u64; 2], Failure> {
+    let bytes: [u8; 16] = context.read(at)?;
+    Ok([u64_at(&bytes, 0), u64_at(&bytes, 8)])
+}
+
+fn nonnegative(word: u64) -> Result<u64, Failure> {
+    match i64::try_from(word) {
+        Ok(_) => Ok(word),
+        Err(_) => Err(EINVAL.into()),
+    }
+}
+
+/// The three sets of `select`, and which events each stands for (fs/select.c).
+const SETS: [Events; 3] = [
+    // RDNORM, RDBAND, IN, HUP, ERR
+    Events(0x40 | 0x80 | 0x01 | 0x10 | 0x08),
+    // WRBAND, WRNORM, OUT, ERR
+    Events(0x200 | 0x100 | 0x04 | 0x08),
+    Events::PRI,
+];
+
+fn select_events(context: &mut Context<'_>, limit: Limit) -> Answer {
+    let count = usize::try_from(context.int(0)).map_err(|_| EINVAL)?;
+    let most = usize::try_from(context.state().open_files().current).unwrap_or(0);
+    let count = count.min(most);
+    let size = count.div_ceil(64) * 8;
+    let mut sets = [const { Vec::new() }; 3];
+    for (index, set) in sets.iter_mut().enumerate() {
+        let at = context.word(index + 1);
+        if at != 0 {
+            *set = vec![0; size];
+            context.read_into(at, set)?;
+        }
+    }
+    let asked = asked_of_sets(&sets, count);
+    let look = context.look();
+    let mut ready = 0;
+    let mut found = [const { Vec::new() }; 3].map(|_: Vec<u8>| vec![0_u8; size]);
+    for &(fd, wanted) in &asked {
+        let id = look.state.descriptors.id(fd).map_err(|_| EBADF)?;
+        let events = look.at(id).0;
+        for (index, set) in found.iter_mut().enumerate() {
+            if wanted[index] && events.has(SETS[index]) {
+                ready += 1;
+                let bit = fd.unsigned_abs() as usize;
+                set[bit / 8] |= 1 << (bit % 8);
+            }
+        }
+    }
+    if ready == 0 {
+        limit.wait(context, |look, interest| {
+            for &(fd, wanted) in &asked {
+                if let Ok(id) = look.state.descriptors.id(fd) {
+                    look.interest(id, together(wanted), interest);
+                }
+            }
+        })?;
+    }
+    for (index, set) in found.iter().enumerate() {
+        context.write_if_wanted(context.word(index + 1), set)?;
+    }
+    Ok(ready)
+}
+
+/// The descriptors that are in any of the sets, and in which.
+fn asked_of_sets(sets: &[Vec<u8>; 3], count: usize) -> Vec<(i32, [bool; 3])> {
+    let has = |set: &Vec<u8>, bit: usize| {
+        set.get(bit / 8)
+            .is_some_and(|byte| byte >> (bit % 8) & 1 != 0)
+    };
+    (0..count)
+        .filter_map(|bit| {
+            let wanted = [0, 1, 2].map(|index| has(&sets[index], bit));
+            let fd = i32::try_from(bit).ok()?;
+            wanted.contains(&true).then_some((fd, wanted))
+        })
+        .collect()
+}
+
+fn together(wanted: [bool; 3]) -> Events {
+    let mut events = Events::NONE;
+    for (set, on) in SETS.into_iter().zip(wanted) {
+        events.set(set, on);
+    }
+    events
 }
 
 #[cfg(test)]

@@ -5,9 +5,12 @@ use std::time::Duration;
 
 use tinykvm::Guest;
 
+use crate::connect_rules::ConnectRules;
 use crate::context::{Failure, low_half};
 use crate::descriptor::Descriptors;
 use crate::errno::ENOSYS;
+use crate::network::Socket;
+use crate::objects::Objects;
 use crate::signal::Signals;
 use crate::system::{DEFAULT_LIMITS, Limit};
 use crate::unknown::UnknownCalls;
@@ -32,6 +35,8 @@ pub struct ProcessOptions {
     /// it is complete; otherwise they collect it in a buffer, which is lost if the guest is
     /// reset before it is full.
     pub terminal: bool,
+    /// Where its sockets may go.
+    pub connect: ConnectRules,
 }
 
 /// What the program can change and a reset puts back.
@@ -39,6 +44,7 @@ pub struct ProcessOptions {
 pub(crate) struct State {
     pub(crate) signals: Signals,
     pub(crate) descriptors: Descriptors,
+    pub(crate) objects: Objects,
     pub(crate) limits: [Limit; 16],
     /// The thread's name, NUL-padded (`TASK_COMM_LEN` in linux/sched.h).
     pub(crate) name: [u8; 16],
@@ -56,10 +62,6 @@ pub(crate) struct State {
 }
 
 impl State {
-    #[allow(
-        dead_code,
-        reason = "there is one thread, and nothing changes by itself"
-    )]
     /// To be told when something changed that a call may wait for: those that wait for events are
     /// made again.
     pub(crate) fn changed(&mut self) {
@@ -76,6 +78,8 @@ pub struct Process {
     options: Arc<ProcessOptions>,
     unknown: UnknownCalls,
     state: Arc<State>,
+    /// Monotonic time when timers were first asked for since the last call of the program began.
+    resumed: Option<Duration>,
 }
 
 impl Process {
@@ -85,6 +89,7 @@ impl Process {
         let state = State {
             signals: Signals::default(),
             descriptors: Descriptors::default(),
+            objects: Objects::default(),
             limits: DEFAULT_LIMITS,
             name: comm(&options.executable),
             umask: 0o022,
@@ -96,6 +101,7 @@ impl Process {
             options: Arc::new(options.clone()),
             unknown: UnknownCalls::default(),
             state: Arc::new(state),
+            resumed: None,
         }
     }
 
@@ -133,6 +139,34 @@ impl Process {
         if !Arc::ptr_eq(&self.state, &template.state) {
             self.state = Arc::clone(&template.state);
         }
+        self.resumed = None;
+    }
+
+    /// The program is called, after a time in which it did not run: of the times that its timers
+    /// were due meanwhile, only one counts.
+    pub fn begin(&mut self) {
+        self.resumed = None;
+    }
+
+    /// The program is frozen, to be forked: its connections to the outside end. In the forks they
+    /// are broken (`ECONNRESET`).
+    pub fn freeze(&mut self) {
+        self.begin();
+        let sockets = &self.state.objects.sockets;
+        let open: Vec<_> = sockets
+            .numbers()
+            .filter(|&number| sockets.get(number).is_some_and(Socket::is_open))
+            .collect();
+        for number in open {
+            if let Ok(socket) = self.state_mut().object_mut::<Socket>(number) {
+                socket.freeze();
+            }
+        }
+    }
+
+    /// When the present call began, as far as timers need to know.
+    pub(crate) fn resumed(&mut self, now: Duration) -> Duration {
+        *self.resumed.get_or_insert(now)
     }
 
     /// How the program was started.

@@ -14,9 +14,6 @@ impl Events {
     pub(crate) const ERR: Self = Self(0x08);
     pub(crate) const HUP: Self = Self(0x10);
     pub(crate) const NVAL: Self = Self(0x20);
-    pub(crate) const RDNORM: Self = Self(0x40);
-    pub(crate) const RDBAND: Self = Self(0x80);
-    pub(crate) const WRNORM: Self = Self(0x100);
     pub(crate) const WRBAND: Self = Self(0x200);
     pub(crate) const RDHUP: Self = Self(0x2000);
     /// There is something to read.

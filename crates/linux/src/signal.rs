@@ -138,7 +138,7 @@ impl Signals {
         self.blocked = set & !UNSTOPPABLE;
     }
 
-    fn send(&mut self, number: u32, to_thread: bool) {
+    pub(crate) fn send(&mut self, number: u32, to_thread: bool) {
         if self.blocked & bit(number) == 0 && self.disposition(number) == Disposition::Ignore {
             return;
         }

@@ -52,9 +52,15 @@ impl<T: Clone> Slab<T> {
         Arc::make_mut(&mut self.0).get_mut(number)?.take()
     }
 
-    /// How many values there are.
-    pub(crate) fn len(&self) -> usize {
-        self.0.iter().flatten().count()
+    /// All values.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.0.iter().flatten().map(|entry| &**entry)
+    }
+
+    /// The numbers in use.
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = usize> + use<T> {
+        let entries = Arc::clone(&self.0);
+        (0..entries.len()).filter(move |&number| entries[number].is_some())
     }
 }
 
@@ -69,7 +75,10 @@ mod tests {
         assert_eq!(slab.insert('b', 2), Some(1));
         assert_eq!(slab.insert('c', 2), None);
         assert_eq!(slab.remove(0).as_deref(), Some(&'a'));
-        assert_eq!((slab.remove(0), slab.get(0), slab.len()), (None, None, 1));
+        assert_eq!(
+            (slab.remove(0), slab.get(0), slab.iter().count()),
+            (None, None, 1)
+        );
         assert_eq!(slab.insert('d', 2), Some(0));
         assert_eq!(
             (slab.get(0), slab.get(1), slab.get(9)),

@@ -11,6 +11,7 @@ pub(crate) const S_IFCHR: u32 = 0o20000;
 pub(crate) const S_IFDIR: u32 = 0o40000;
 pub(crate) const S_IFREG: u32 = 0o100_000;
 pub(crate) const S_IFLNK: u32 = 0o120_000;
+pub(crate) const S_IFSOCK: u32 = 0o140_000;
 
 /// Preferred size of a transfer, which C libraries take for their buffers.
 const BLOCK: u32 = 4096;

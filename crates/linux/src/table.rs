@@ -2,7 +2,10 @@
 
 use crate::access::{Access, Right};
 use crate::context::{Answer, Context};
-use crate::{descriptor, file, frame, futex, io, memory, poll, signal, stat, system, thread, time};
+use crate::{
+    descriptor, epoll, file, frame, futex, io, memory, network, object, poll, signal, stat, system,
+    thread, time,
+};
 
 /// A function that answers a call.
 pub(crate) type Handler = fn(&mut Context<'_>) -> Answer;
@@ -70,6 +73,8 @@ pub(crate) static CALLS: &[Call] = &[
     own(19, "readv", io::readv),
     own(20, "writev", io::writev),
     on_path(21, "access", file::by_path, 0, Right::Inspect),
+    own(22, "pipe", object::pipe),
+    own(23, "select", poll::select),
     own(24, "sched_yield", thread::nothing),
     own(25, "mremap", memory::mremap),
     own(26, "msync", memory::msync),
@@ -79,6 +84,21 @@ pub(crate) static CALLS: &[Call] = &[
     own(33, "dup2", descriptor::dup2),
     own(35, "nanosleep", time::nanosleep),
     own(39, "getpid", thread::own_id),
+    own(41, "socket", network::socket),
+    own(42, "connect", network::connect),
+    own(43, "accept", network::accept),
+    own(44, "sendto", network::sendto),
+    own(45, "recvfrom", network::recvfrom),
+    own(46, "sendmsg", network::sendmsg),
+    own(47, "recvmsg", network::recvmsg),
+    own(48, "shutdown", network::shutdown),
+    own(49, "bind", network::bind),
+    own(50, "listen", network::listen),
+    own(51, "getsockname", network::getsockname),
+    own(52, "getpeername", network::getpeername),
+    own(53, "socketpair", network::socketpair),
+    own(54, "setsockopt", network::setsockopt),
+    own(55, "getsockopt", network::getsockopt),
     own(56, "clone", thread::no_more_threads),
     own(60, "exit", thread::exit),
     own(62, "kill", signal::kill),
@@ -133,6 +153,7 @@ pub(crate) static CALLS: &[Call] = &[
     own(202, "futex", futex::futex),
     own(203, "sched_setaffinity", thread::sched_setaffinity),
     own(204, "sched_getaffinity", thread::sched_getaffinity),
+    own(213, "epoll_create", epoll::epoll_create),
     own(217, "getdents64", file::getdents),
     own(218, "set_tid_address", thread::own_id),
     own(227, "clock_settime", thread::not_permitted),
@@ -140,6 +161,8 @@ pub(crate) static CALLS: &[Call] = &[
     own(229, "clock_getres", time::clock_getres),
     own(230, "clock_nanosleep", time::clock_nanosleep),
     own(231, "exit_group", thread::exit),
+    own(232, "epoll_wait", epoll::epoll_wait),
+    own(233, "epoll_ctl", epoll::epoll_ctl),
     own(234, "tgkill", signal::tgkill),
     on_path(257, "openat", file::by_path, 1, Right::Open),
     on_path(258, "mkdirat", file::by_path, 1, Right::Change),
@@ -148,15 +171,28 @@ pub(crate) static CALLS: &[Call] = &[
     on_path(264, "renameat", file::by_path, 1, Right::Change),
     on_path(267, "readlinkat", file::readlink, 1, Right::Inspect),
     on_path(269, "faccessat", file::by_path, 1, Right::Inspect),
+    own(270, "pselect6", poll::pselect6),
     own(271, "ppoll", poll::ppoll),
     own(273, "set_robust_list", thread::set_robust_list),
     own(274, "get_robust_list", thread::get_robust_list),
+    own(281, "epoll_pwait", epoll::epoll_pwait),
+    own(283, "timerfd_create", object::timerfd_create),
+    own(284, "eventfd", object::eventfd),
+    own(286, "timerfd_settime", object::timerfd_settime),
+    own(287, "timerfd_gettime", object::timerfd_gettime),
+    own(288, "accept4", network::accept),
+    own(290, "eventfd2", object::eventfd2),
+    own(291, "epoll_create1", epoll::epoll_create1),
     own(292, "dup3", descriptor::dup3),
+    own(293, "pipe2", object::pipe2),
     own(295, "preadv", io::preadv),
     own(296, "pwritev", io::pwritev),
+    own(299, "recvmmsg", network::recvmmsg),
     own(302, "prlimit64", system::prlimit),
+    own(307, "sendmmsg", network::sendmmsg),
     own(309, "getcpu", thread::getcpu),
     own(318, "getrandom", system::getrandom),
+    own(319, "memfd_create", object::memfd_create),
     own(324, "membarrier", thread::membarrier),
     own(325, "mlock2", memory::mlock),
     own(327, "preadv2", io::preadv2),
@@ -167,6 +203,7 @@ pub(crate) static CALLS: &[Call] = &[
     own(436, "close_range", descriptor::close_range),
     on_path(437, "openat2", file::by_path, 1, Right::Open),
     on_path(439, "faccessat2", file::by_path, 1, Right::Inspect),
+    own(441, "epoll_pwait2", epoll::epoll_pwait2),
 ];
 
 /// One more than the highest number that any x86-64 call has.

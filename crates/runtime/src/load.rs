@@ -233,6 +233,7 @@ fn boot(
         Ok(Stop::Waiting { paused }) => {
             let template = machine.booting.freeze();
             let template = template.map_err(|source| LoadError::Engine { path, source })?;
+            process.freeze();
             return Ok(Booted {
                 template,
                 process,
@@ -262,6 +263,7 @@ fn process(name: &str, settings: &Settings) -> Process {
         memory: settings.max_memory,
         // So that output comes line by line, before a reset takes what is left in a buffer.
         terminal: true,
+        ..ProcessOptions::default()
     })
 }
 

@@ -29,8 +29,8 @@ struct Item {
     /// Events and flags.
     wanted: u32,
     data: u64,
-    /// The edges that were reported; `None`: what is ready now is news.
-    seen: Option<Edges>,
+    /// What was reported last, and at which edges; `None`: what is ready now is news.
+    seen: Option<(Events, Edges)>,
     /// One-shot, and reported.
     disabled: bool,
     /// Who was reported longest ago is first.
@@ -117,10 +117,10 @@ impl<D: Copy + Ord> Set<D> {
         self.items.len()
     }
 
-    /// What is watched, and not switched off.
-    pub(crate) fn active(&self) -> impl Iterator<Item = D> {
+    /// What is watched, for which events, and not switched off.
+    pub(crate) fn active(&self) -> impl Iterator<Item = (D, Events)> {
         let on = self.items.iter().filter(|(_, item)| !item.disabled);
-        on.map(|(key, _)| key.description)
+        on.map(|(key, item)| (key.description, item.events()))
     }
 
     /// All that is watched.
@@ -157,7 +157,7 @@ impl<D: Copy + Ord> Set<D> {
             .map(|(events, edges, item)| {
                 *turn += 1;
                 item.turn = *turn;
-                item.seen = Some(edges);
+                item.seen = Some((events, edges));
                 item.disabled = item.wanted & ONE_SHOT != 0;
                 (events, item.data)
             })
@@ -171,20 +171,27 @@ impl Item {
         if self.disabled {
             return Events::NONE;
         }
-        let wanted = Events(self.wanted & !FLAGS) | Events::ALWAYS;
-        let found = events & wanted;
-        if self.wanted & EDGE == 0 || self.is_news(wanted, edges) {
+        let found = events & self.events();
+        if self.wanted & EDGE == 0 || self.is_news(found, edges) {
             found
         } else {
             Events::NONE
         }
     }
 
-    fn is_news(&self, wanted: Events, edges: Edges) -> bool {
-        let Some(seen) = self.seen else { return true };
-        let neither = !wanted.has(INPUT) && !wanted.has(OUTPUT);
-        (edges.input != seen.input && (neither || wanted.has(INPUT)))
-            || (edges.output != seen.output && (neither || wanted.has(OUTPUT)))
+    /// The events without the flags.
+    fn events(&self) -> Events {
+        Events(self.wanted & !FLAGS) | Events::ALWAYS
+    }
+
+    /// True if one of these events came since the last report.
+    fn is_news(&self, found: Events, edges: Edges) -> bool {
+        let Some((reported, seen)) = self.seen else {
+            return true;
+        };
+        found.0 & !reported.0 != 0
+            || (edges.input != seen.input && found.has(INPUT | Events::ALWAYS))
+            || (edges.output != seen.output && found.has(OUTPUT | Events::ALWAYS))
     }
 }
 

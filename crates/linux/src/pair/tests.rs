@@ -8,7 +8,7 @@ fn bytes(pair: &mut Test, side: Side, length: usize) -> Result<Vec<u8>, Errno> {
 
 #[test]
 fn a_stream_has_no_borders() {
-    let mut pair = Test::new(Kind::Stream);
+    let mut pair = Test::new(Kind::Stream, false);
     assert_eq!(bytes(&mut pair, 1, 9), Err(EAGAIN));
     assert_eq!(pair.send(0, b"hel", &[]), Ok(3));
     assert_eq!(pair.send(0, b"lo", &[]), Ok(2));
@@ -27,7 +27,7 @@ fn a_stream_has_no_borders() {
 #[test]
 fn messages_have_borders_and_are_cut_off() {
     for kind in [Kind::Datagram, Kind::Packet] {
-        let mut pair = Test::new(kind);
+        let mut pair = Test::new(kind, false);
         pair.send(0, b"first", &[]).unwrap();
         pair.send(0, b"", &[]).unwrap();
         pair.send(0, b"third", &[]).unwrap();
@@ -42,7 +42,7 @@ fn messages_have_borders_and_are_cut_off() {
 
 #[test]
 fn a_full_buffer_takes_no_more() {
-    let mut pair = Test::new(Kind::Stream);
+    let mut pair = Test::new(Kind::Stream, false);
     let sent = pair.send(0, &vec![7; 1 << 20], &[]).unwrap();
     assert!((SEND_BUFFER / 2..2 * SEND_BUFFER).contains(&sent), "{sent}");
     assert_eq!(pair.send(0, b"x", &[]), Err(EAGAIN));
@@ -52,14 +52,14 @@ fn a_full_buffer_takes_no_more() {
     assert!(pair.ready(0).has(Events::OUT));
     assert_eq!(pair.edges(0).output, edge + 1);
 
-    let mut pair = Test::new(Kind::Datagram);
+    let mut pair = Test::new(Kind::Datagram, false);
     let count = (0..).take_while(|_| pair.send(0, b"", &[]).is_ok()).count();
     assert_eq!(count, 278, "small messages cost, too");
 }
 
 #[test]
 fn descriptors_arrive_with_their_bytes() {
-    let mut pair = Test::new(Kind::Stream);
+    let mut pair = Test::new(Kind::Stream, false);
     pair.send(0, b"a", &[]).unwrap();
     pair.send(0, b"bc", &[5, 6]).unwrap();
     pair.send(0, b"d", &[]).unwrap();
@@ -78,7 +78,7 @@ fn descriptors_arrive_with_their_bytes() {
 #[test]
 fn the_end_of_a_connection() {
     for kind in [Kind::Stream, Kind::Packet] {
-        let mut pair = Test::new(kind);
+        let mut pair = Test::new(kind, false);
         pair.send(0, b"last", &[]).unwrap();
         pair.close(0);
         assert_eq!(pair.send(1, b"x", &[]), Err(EPIPE));
@@ -86,14 +86,14 @@ fn the_end_of_a_connection() {
         assert_eq!(bytes(&mut pair, 1, 9).unwrap(), b"last");
         assert_eq!(bytes(&mut pair, 1, 9).unwrap(), b"");
 
-        let mut pair = Test::new(kind);
+        let mut pair = Test::new(kind, false);
         pair.send(0, b"never read", &[]).unwrap();
         pair.close(1);
         assert!(pair.ready(0).has(Events::ERR));
         assert_eq!(bytes(&mut pair, 0, 9), Err(ECONNRESET));
         assert_eq!(bytes(&mut pair, 0, 9).unwrap(), b"");
     }
-    let mut pair = Test::new(Kind::Datagram);
+    let mut pair = Test::new(Kind::Datagram, false);
     pair.close(1);
     assert_eq!(pair.send(0, b"x", &[]), Err(ECONNREFUSED));
     assert_eq!(bytes(&mut pair, 0, 9), Err(EAGAIN));
@@ -101,7 +101,7 @@ fn the_end_of_a_connection() {
 
 #[test]
 fn one_direction_can_be_shut() {
-    let mut pair = Test::new(Kind::Stream);
+    let mut pair = Test::new(Kind::Stream, false);
     pair.send(0, b"rest", &[]).unwrap();
     pair.shut_down(0, false, true);
     assert_eq!(pair.send(0, b"x", &[]), Err(EPIPE));

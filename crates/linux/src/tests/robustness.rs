@@ -56,6 +56,16 @@ const POINTERS: &[(&str, &[u64])] = &[
     ("getcpu", &[P, P]),
     ("getrandom", &[P, 16, 0]),
     ("statx", &[1, P, 0x1000, 0, P]),
+    ("pipe", &[P]),
+    ("pipe2", &[P, 0]),
+    ("socketpair", &[1, 1, 0, P]),
+    ("select", &[3, P, P, P, P]),
+    ("pselect6", &[3, P, P, P, P, P]),
+    ("epoll_ctl", &[1, 1, 1, P]),
+    ("epoll_pwait", &[1, 0x1000, 1, 0, P, 8]),
+    ("epoll_pwait2", &[1, 0x1000, 1, P, P, 8]),
+    ("timerfd_settime", &[1, 0, P, 0]),
+    ("memfd_create", &[P, 0]),
 ];
 
 /// Calls without a pointer that is followed, or (second line) only passed to the address space.
@@ -123,6 +133,31 @@ const NO_POINTERS: &[&str] = &[
     "rseq",
     "clone3",
     "close_range",
+    "timerfd_create",
+    "eventfd",
+    "eventfd2",
+    "epoll_create",
+    "epoll_create1",
+    "socket",
+    // On their own kind of descriptor they do; see the tests beside them.
+    "epoll_wait",
+    "timerfd_gettime",
+    "connect",
+    "accept",
+    "accept4",
+    "sendto",
+    "recvfrom",
+    "sendmsg",
+    "recvmsg",
+    "sendmmsg",
+    "recvmmsg",
+    "shutdown",
+    "bind",
+    "listen",
+    "getsockname",
+    "getpeername",
+    "setsockopt",
+    "getsockopt",
 ];
 
 /// Memory that suits every call in the list: a path, a small timespec, a signal set, zeroes. It

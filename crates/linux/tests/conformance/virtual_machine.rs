@@ -95,5 +95,6 @@ fn options(program: &Path, case: &str, directory: &str) -> ProcessOptions {
         executable: program,
         memory: 256 << 20,
         terminal: false,
+        ..ProcessOptions::default()
     }
 }

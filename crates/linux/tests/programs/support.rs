@@ -118,6 +118,7 @@ pub(crate) fn options() -> ProcessOptions {
         executable: b"/bin/program".to_vec(),
         memory: 256 << 20,
         terminal: false,
+        ..ProcessOptions::default()
     }
 }
 

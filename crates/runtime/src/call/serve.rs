@@ -62,6 +62,7 @@ enum Entry {
 impl Serving<'_> {
     pub(super) fn serve(mut self) -> Result<Answer, Trouble> {
         self.worker.output.begin();
+        self.worker.process.begin();
         if self.worker.position == Position::Answered
             && let Err(failure) = self.go_on()
         {

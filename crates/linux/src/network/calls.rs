@@ -1,0 +1,592 @@
+//! The socket calls.
+
+use super::address::{AF_INET, AF_INET6, AF_UNIX, Address, LONGEST};
+use super::message::{
+    Arrived, Endpoint, MSG_DONTWAIT, MSG_TRUNC, Open, Outgoing, open, receive, send,
+};
+use super::options::SOL_SOCKET;
+use super::pair::PairEnd;
+use super::socket::{Socket, SocketId};
+use crate::context::{Answer, Context, Failure};
+use crate::descriptor::{DescriptionId, O_CLOEXEC, O_NONBLOCK, O_RDWR};
+use crate::errno::{
+    EACCES, EAFNOSUPPORT, EAGAIN, EINPROGRESS, EINVAL, EISCONN, ENOBUFS, ENOPROTOOPT, ENOTTY,
+    EOPNOTSUPP, EPROTONOSUPPORT, ESOCKTNOSUPPORT, Errno,
+};
+use crate::io::vectors;
+use crate::object::Object;
+use crate::pair::{Kind, SEND_BUFFER};
+use crate::process::PROCESS_ID;
+use crate::readiness::Events;
+use crate::system::USER_ID;
+use crate::wire::{Record, u32_at, u64_at};
+
+/// Size of `struct msghdr`.
+const HEADER: usize = 56;
+/// The most ancillary data that a call can bring or take.
+const MOST_CONTROL: u64 = 8192;
+/// The most descriptors in a message (`SCM_MAX_FD` in net/scm.h).
+const MOST_RIGHTS: usize = 253;
+/// `SCM_RIGHTS` in linux/socket.h.
+const SCM_RIGHTS: u32 = 1;
+/// `MSG_CTRUNC`
+const MSG_CTRUNC: u32 = 8;
+/// `MSG_CMSG_CLOEXEC`
+const MSG_CMSG_CLOEXEC: u32 = 0x4000_0000;
+
+/// Kind and flags in the type of `socket`.
+fn kind(word: u32) -> Result<(Kind, u32), Errno> {
+    // linux/net.h
+    const STREAM: u32 = 1;
+    const DGRAM: u32 = 2;
+    const SEQPACKET: u32 = 5;
+    let flags = word & !0xf;
+    if flags & !(O_CLOEXEC | O_NONBLOCK) != 0 {
+        return Err(EINVAL);
+    }
+    let kind = match word & 0xf {
+        STREAM => Kind::Stream,
+        DGRAM => Kind::Datagram,
+        SEQPACKET => Kind::Packet,
+        _ => return Err(ESOCKTNOSUPPORT),
+    };
+    Ok((kind, flags))
+}
+
+/// `socket(family, type, protocol)`
+pub(crate) fn socket(context: &mut Context<'_>) -> Answer {
+    let Ok(family) = u16::try_from(context.uint(0)) else {
+        return Err(EAFNOSUPPORT.into());
+    };
+    if ![AF_UNIX, AF_INET, AF_INET6].contains(&family) {
+        return Err(EAFNOSUPPORT.into());
+    }
+    let (kind, flags) = kind(context.uint(1))?;
+    let protocol = context.uint(2);
+    // linux/in.h: TCP, UDP
+    let natural = match (family, kind) {
+        (AF_UNIX, Kind::Stream | Kind::Datagram) => 0,
+        (_, Kind::Stream) => 6,
+        (_, Kind::Datagram) => 17,
+        (_, Kind::Packet) => return Err(ESOCKTNOSUPPORT.into()),
+    };
+    if protocol != 0 && protocol != natural {
+        return Err(EPROTONOSUPPORT.into());
+    }
+    context.check_free(1)?;
+    let socket = Socket::new(family, kind == Kind::Stream, natural);
+    let object = Object::Socket(SocketId(context.keep(socket)?));
+    context.install(object, flags | O_RDWR)
+}
+
+/// `socketpair(family, type, protocol, descriptors)`
+pub(crate) fn socketpair(context: &mut Context<'_>) -> Answer {
+    let (kind, flags) = kind(context.uint(1))?;
+    match context.uint(0) {
+        1 if context.uint(2) > 1 => return Err(EPROTONOSUPPORT.into()),
+        1 => {}
+        2 | 10 => return Err(EOPNOTSUPP.into()),
+        _ => return Err(EAFNOSUPPORT.into()),
+    }
+    context.check_free(2)?;
+    context.check_writable(context.word(3), 8)?;
+    let [first, second] = PairEnd::make(context, kind)?;
+    let first = context.install(Object::Pair(first), flags | O_RDWR)?;
+    let second = context.install(Object::Pair(second), flags | O_RDWR)?;
+    let both = first | second << 32;
+    context.write(context.word(3), &both.to_le_bytes())?;
+    Ok(0)
+}
+
+/// The address at `at`.
+fn address(context: &Context<'_>, at: u64, length: u32) -> Result<Address, Failure> {
+    let length = usize::try_from(length).map_err(|_| EINVAL)?;
+    if length > LONGEST {
+        return Err(EINVAL.into());
+    }
+    let mut bytes = vec![0; length];
+    context.read_into(at, &mut bytes)?;
+    Ok(Address::parse(&bytes)?)
+}
+
+/// Writes an address as far as there is room, and its full length where `length_at` says.
+fn give_address(
+    context: &mut Context<'_>,
+    found: &Address,
+    at: u64,
+    length_at: u64,
+) -> Result<(), Failure> {
+    let room = u32::from_le_bytes(context.read(length_at)?);
+    if room.cast_signed() < 0 {
+        return Err(EINVAL.into());
+    }
+    let bytes = found.encode();
+    let room = usize::try_from(room).map_err(|_| EINVAL)?.min(bytes.len());
+    context.write(at, &bytes[..room])?;
+    let length = u32::try_from(bytes.len()).map_err(|_| EINVAL)?;
+    context.write(length_at, &length.to_le_bytes())
+}
+
+/// `connect(fd, address, length)`
+pub(crate) fn connect(context: &mut Context<'_>) -> Answer {
+    /// In [`Attempt::done`](crate::block::Attempt::done): it is under way.
+    const STARTED: u64 = 1;
+    let Open { id, end } = open(context.state(), context.int(0))?;
+    let Endpoint::Socket(socket) = end else {
+        return Err(EISCONN.into());
+    };
+    let to = address(context, context.word(1), context.uint(2))?;
+    let answer = if context.attempt.done == STARTED {
+        socket.connection(context)
+    } else {
+        socket.connect(context, &to)
+    };
+    match answer {
+        Ok(()) => Ok(0),
+        Err(Failure::Error(EINPROGRESS)) => {
+            if context.state().descriptors.description(id)?.nonblocking() || context.timed_out() {
+                return Err(EINPROGRESS.into());
+            }
+            context.attempt.done = STARTED;
+            let limit = socket.get(context.state())?.options.send_limit;
+            let deadline = limit.map(|limit| context.deadline(limit));
+            Err(context.wait_for(id, Events::OUT, deadline))
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+/// `bind(fd, address, length)`: only to any address and port, which says nothing.
+pub(crate) fn bind(context: &mut Context<'_>) -> Answer {
+    let Open { end, .. } = open(context.state(), context.int(0))?;
+    let wanted = address(context, context.word(1), context.uint(2))?;
+    let Endpoint::Socket(socket) = end else {
+        return Err(EINVAL.into());
+    };
+    let family = socket.get(context.state())?.family;
+    let (any, name) = match &wanted {
+        Address::Internet(at) => (at.ip().is_unspecified() && at.port() == 0, at.to_string()),
+        Address::Unix(path) => {
+            let text = format!("unix:{}", String::from_utf8_lossy(path));
+            (path.is_empty(), text)
+        }
+        Address::Unspecified => return Err(EAFNOSUPPORT.into()),
+    };
+    if wanted.family() != family {
+        return Err(EAFNOSUPPORT.into());
+    }
+    if !any {
+        context.host.denied("bind", name.as_bytes());
+        return Err(EACCES.into());
+    }
+    Ok(0)
+}
+
+/// `listen(fd, backlog)`: nobody can connect to a program.
+pub(crate) fn listen(context: &mut Context<'_>) -> Answer {
+    match open(context.state(), context.int(0))?.end {
+        Endpoint::Pair(_) => Err(EINVAL.into()),
+        Endpoint::Socket(socket) if !socket.get(context.state())?.stream => Err(EOPNOTSUPP.into()),
+        Endpoint::Socket(_) => {
+            context.host.denied("listen", b"");
+            Err(EACCES.into())
+        }
+    }
+}
+
+/// `accept`, `accept4`: no socket listens.
+pub(crate) fn accept(context: &mut Context<'_>) -> Answer {
+    open(context.state(), context.int(0))?;
+    Err(EINVAL.into())
+}
+
+/// `sendto(fd, buffer, length, flags, address, length)`
+pub(crate) fn sendto(context: &mut Context<'_>) -> Answer {
+    let fd = context.int(0);
+    open(context.state(), fd)?;
+    let to = match context.word(4) {
+        0 => None,
+        at => Some(address(context, at, context.uint(5))?),
+    };
+    let length = context.word(2).min(crate::context::LONGEST_TRANSFER);
+    let out = Outgoing {
+        parts: vec![(context.word(1), length)],
+        to,
+        rights: Vec::new(),
+        flags: context.uint(3),
+    };
+    send(context, fd, &out)
+}
+
+/// `recvfrom(fd, buffer, length, flags, address, length)`
+pub(crate) fn recvfrom(context: &mut Context<'_>) -> Answer {
+    let length = context.word(2).min(crate::context::LONGEST_TRANSFER);
+    let parts = vec![(context.word(1), length)];
+    let flags = context.uint(3);
+    let arrived = receive(context, context.int(0), &parts, flags)?;
+    drop_rights(context, &arrived.rights);
+    if let (Some(from), true) = (&arrived.from, context.word(4) != 0) {
+        give_address(context, from, context.word(4), context.word(5))?;
+    } else if context.word(4) != 0 {
+        context.write(context.word(5), &0_u32.to_le_bytes())?;
+    }
+    Ok(result(&arrived, flags))
+}
+
+/// The length that is told.
+fn result(arrived: &Arrived, flags: u32) -> u64 {
+    if flags & MSG_TRUNC != 0 {
+        arrived.length.max(arrived.count)
+    } else {
+        arrived.count
+    }
+}
+
+/// Nobody wants these descriptors.
+fn drop_rights(context: &mut Context<'_>, rights: &[DescriptionId]) {
+    for &id in rights {
+        context.state_mut().release(id);
+    }
+}
+
+/// A `struct msghdr`.
+struct Header {
+    name: u64,
+    name_length: u32,
+    parts: crate::io::Parts,
+    control: u64,
+    control_length: u64,
+}
+
+fn header(context: &Context<'_>, at: u64) -> Result<Header, Failure> {
+    let bytes: [u8; HEADER] = context.read(at)?;
+    let parts = match vectors(context, u64_at(&bytes, 16), u64_at(&bytes, 24)) {
+        // Of messages that is another error than of `writev`.
+        Err(Failure::Error(EINVAL)) if u64_at(&bytes, 24) > 1024 => {
+            return Err(crate::errno::EMSGSIZE.into());
+        }
+        parts => parts?,
+    };
+    Ok(Header {
+        name: u64_at(&bytes, 0),
+        name_length: u32_at(&bytes, 8),
+        parts,
+        control: u64_at(&bytes, 32),
+        control_length: u64_at(&bytes, 40),
+    })
+}
+
+/// `sendmsg(fd, message, flags)`
+pub(crate) fn sendmsg(context: &mut Context<'_>) -> Answer {
+    send_message(context, context.word(1), context.uint(2))
+}
+
+fn send_message(context: &mut Context<'_>, at: u64, flags: u32) -> Answer {
+    let fd = context.int(0);
+    open(context.state(), fd)?;
+    let header = header(context, at)?;
+    let to = match header.name {
+        0 => None,
+        at => Some(address(context, at, header.name_length)?),
+    };
+    let rights = rights(context, &header)?;
+    let out = Outgoing {
+        parts: header.parts,
+        to,
+        rights,
+        flags,
+    };
+    send(context, fd, &out)
+}
+
+/// The descriptors in the ancillary data of a message.
+fn rights(context: &Context<'_>, header: &Header) -> Result<Vec<DescriptionId>, Failure> {
+    if header.control == 0 || header.control_length == 0 {
+        return Ok(Vec::new());
+    }
+    if header.control_length > MOST_CONTROL {
+        return Err(ENOBUFS.into());
+    }
+    let mut bytes = vec![0; usize::try_from(header.control_length).map_err(|_| EINVAL)?];
+    context.read_into(header.control, &mut bytes)?;
+    let mut found = Vec::new();
+    let mut rest = bytes.as_slice();
+    // struct cmsghdr: length, level, type; each aligned to 8 bytes.
+    while rest.len() >= 16 {
+        let length = usize::try_from(u64_at(rest, 0)).map_err(|_| EINVAL)?;
+        let data = rest.get(16..length).ok_or(EINVAL)?;
+        if (u32_at(rest, 8), u32_at(rest, 12)) == (SOL_SOCKET, SCM_RIGHTS) {
+            for fd in data.chunks_exact(4) {
+                let fd = u32_at(fd, 0).cast_signed();
+                found.push(context.state().descriptors.id(fd)?);
+            }
+        }
+        rest = rest.get(length.next_multiple_of(8)..).unwrap_or_default();
+    }
+    if found.len() > MOST_RIGHTS {
+        return Err(EINVAL.into());
+    }
+    Ok(found)
+}
+
+/// `recvmsg(fd, message, flags)`
+pub(crate) fn recvmsg(context: &mut Context<'_>) -> Answer {
+    receive_message(context, context.word(1), context.uint(2))
+}
+
+fn receive_message(context: &mut Context<'_>, at: u64, flags: u32) -> Answer {
+    let header = header(context, at)?;
+    context.check_writable(at, HEADER as u64)?;
+    let arrived = receive(context, context.int(0), &header.parts, flags)?;
+    let mut told = 0;
+    if arrived.length > arrived.count {
+        told |= MSG_TRUNC;
+    }
+    if header.name != 0 {
+        let bytes = arrived
+            .from
+            .as_ref()
+            .map(Address::encode)
+            .unwrap_or_default();
+        let room = usize::try_from(header.name_length).map_err(|_| EINVAL)?;
+        context.write(header.name, &bytes[..room.min(bytes.len())])?;
+        let length = u32::try_from(bytes.len()).map_err(|_| EINVAL)?;
+        context.write(at + 8, &length.to_le_bytes())?;
+    }
+    let (control, cut) = give_rights(context, &header, &arrived.rights, flags)?;
+    if cut {
+        told |= MSG_CTRUNC;
+    }
+    context.write(at + 40, &control.to_le_bytes())?;
+    context.write(at + 48, &told.to_le_bytes())?;
+    Ok(result(&arrived, flags))
+}
+
+/// Opens descriptors that arrived, as many as there is room for, and writes their numbers. Returns
+/// the length of the ancillary data, and whether some were lost.
+fn give_rights(
+    context: &mut Context<'_>,
+    header: &Header,
+    rights: &[DescriptionId],
+    flags: u32,
+) -> Result<(u64, bool), Failure> {
+    let room = header.control_length.min(MOST_CONTROL).saturating_sub(16) / 4;
+    let room = if header.control == 0 { 0 } else { room };
+    let room = usize::try_from(room).unwrap_or(0).min(rights.len());
+    let mut numbers = Vec::new();
+    for &id in &rights[..room] {
+        match context.install_held(id, flags & MSG_CMSG_CLOEXEC != 0) {
+            Ok(number) => numbers.push(number),
+            Err(_) => break,
+        }
+    }
+    drop_rights(context, rights);
+    let cut = numbers.len() < rights.len();
+    if numbers.is_empty() {
+        return Ok((0, cut));
+    }
+    let length = 16 + 4 * numbers.len() as u64;
+    let head = Record::<16>::new()
+        .u64(0, length)
+        .u32(8, SOL_SOCKET)
+        .u32(12, SCM_RIGHTS);
+    let mut bytes = head.as_bytes().to_vec();
+    for number in numbers {
+        bytes.extend_from_slice(&u32::try_from(number).unwrap_or(0).to_le_bytes());
+    }
+    context.write(header.control, &bytes)?;
+    Ok((length.next_multiple_of(8).min(header.control_length), cut))
+}
+
+/// Size of `struct mmsghdr`: a message, and what became of it.
+const SLOT: u64 = 64;
+/// The most messages of one call (`UIO_MAXIOV` in linux/uio.h).
+const MOST_MESSAGES: u64 = 1024;
+
+/// `sendmmsg(fd, messages, count, flags)`
+pub(crate) fn sendmmsg(context: &mut Context<'_>) -> Answer {
+    let flags = context.uint(3);
+    each(context, |context, at, _| send_message(context, at, flags))
+}
+
+/// `recvmmsg(fd, messages, count, flags, time)`: waits for the first message only.
+pub(crate) fn recvmmsg(context: &mut Context<'_>) -> Answer {
+    /// `MSG_WAITFORONE` in linux/socket.h.
+    const WAIT_FOR_ONE: u32 = 0x10000;
+    let flags = context.uint(3) & !WAIT_FOR_ONE;
+    each(context, |context, at, first| {
+        let flags = if first { flags } else { flags | MSG_DONTWAIT };
+        receive_message(context, at, flags)
+    })
+}
+
+/// Makes a call for each of the messages in arguments 1 and 2; those before a failure count.
+fn each(
+    context: &mut Context<'_>,
+    mut call: impl FnMut(&mut Context<'_>, u64, bool) -> Answer,
+) -> Answer {
+    let count = u64::from(context.uint(2)).min(MOST_MESSAGES);
+    for index in 0..count {
+        let at = context.word(1).wrapping_add(index * SLOT);
+        match call(context, at, index == 0) {
+            Ok(length) => {
+                let length = u32::try_from(length).unwrap_or(u32::MAX);
+                context.write(at.wrapping_add(HEADER as u64), &length.to_le_bytes())?;
+            }
+            Err(failure @ Failure::Stop(_)) => return Err(failure),
+            Err(failure) if index == 0 => return Err(failure),
+            Err(_) => return Ok(index),
+        }
+        context.attempt.done = 0;
+        context.checkpoint()?;
+    }
+    Ok(count)
+}
+
+/// `shutdown(fd, how)`
+pub(crate) fn shutdown(context: &mut Context<'_>) -> Answer {
+    let Open { end, .. } = open(context.state(), context.int(0))?;
+    let (read, write) = match context.uint(1) {
+        0 => (true, false),
+        1 => (false, true),
+        2 => (true, true),
+        _ => return Err(EINVAL.into()),
+    };
+    match end {
+        Endpoint::Pair(pair) => pair.shut_down(context.state_mut(), read, write)?,
+        Endpoint::Socket(socket) => socket.shut_down(context.state_mut(), read, write)?,
+    }
+    Ok(0)
+}
+
+/// `getsockname(fd, address, length)`
+pub(crate) fn getsockname(context: &mut Context<'_>) -> Answer {
+    name(context, false)
+}
+
+/// `getpeername(fd, address, length)`
+pub(crate) fn getpeername(context: &mut Context<'_>) -> Answer {
+    name(context, true)
+}
+
+fn name(context: &mut Context<'_>, peer: bool) -> Answer {
+    let found = match open(context.state(), context.int(0))?.end {
+        Endpoint::Pair(_) => Address::Unix(Vec::new()),
+        Endpoint::Socket(socket) => socket.address(context.state(), peer)?,
+    };
+    give_address(context, &found, context.word(1), context.word(2))?;
+    Ok(0)
+}
+
+/// `setsockopt(fd, level, name, value, length)`
+pub(crate) fn setsockopt(context: &mut Context<'_>) -> Answer {
+    let Open { end, .. } = open(context.state(), context.int(0))?;
+    let (level, name) = (context.uint(1), context.uint(2));
+    let length = usize::try_from(context.int(4)).map_err(|_| EINVAL)?;
+    let mut value = vec![0; length.min(64)];
+    context.read_into(context.word(3), &mut value)?;
+    match end {
+        // Pairs take what sockets take, and it makes no difference.
+        Endpoint::Pair(_) => super::options::Options::default().set(level, name, &value, None)?,
+        Endpoint::Socket(socket) => {
+            let socket = socket.get_mut(context.state_mut())?;
+            let host = socket.host().cloned();
+            socket.options.set(level, name, &value, host.as_deref())?;
+        }
+    }
+    Ok(0)
+}
+
+/// `getsockopt(fd, level, name, value, length)`
+pub(crate) fn getsockopt(context: &mut Context<'_>) -> Answer {
+    let Open { end, .. } = open(context.state(), context.int(0))?;
+    let (level, name) = (context.uint(1), context.uint(2));
+    let room = u32::from_le_bytes(context.read(context.word(4))?);
+    let room = usize::try_from(room.cast_signed()).map_err(|_| EINVAL)?;
+    let value = option(context, end, level, name)?;
+    let count = room.min(value.len());
+    context.write(context.word(3), &value[..count])?;
+    let count = u32::try_from(count).map_err(|_| EINVAL)?;
+    context.write(context.word(4), &count.to_le_bytes())?;
+    Ok(0)
+}
+
+fn option(
+    context: &mut Context<'_>,
+    end: Endpoint,
+    level: u32,
+    name: u32,
+) -> Result<Vec<u8>, Failure> {
+    // asm-generic/socket.h
+    const TYPE: u32 = 3;
+    const ERROR: u32 = 4;
+    const SNDBUF: u32 = 7;
+    const PEERCRED: u32 = 17;
+    const ACCEPTCONN: u32 = 30;
+    const PROTOCOL: u32 = 38;
+    const DOMAIN: u32 = 39;
+    let number = |value: u32| Ok(value.to_le_bytes().to_vec());
+    let (family, kind, protocol) = match end {
+        Endpoint::Pair(pair) => {
+            let kind = match pair.get(context.state())?.kind() {
+                Kind::Stream => 1,
+                Kind::Datagram => 2,
+                Kind::Packet => 5,
+            };
+            (AF_UNIX, kind, 0)
+        }
+        Endpoint::Socket(socket) => {
+            let socket = socket.get(context.state())?;
+            let kind = if socket.stream { 1 } else { 2 };
+            (socket.family, kind, socket.protocol)
+        }
+    };
+    match (level, name, end) {
+        (SOL_SOCKET, TYPE, _) => number(kind),
+        (SOL_SOCKET, DOMAIN, _) => number(u32::from(family)),
+        (SOL_SOCKET, PROTOCOL, _) => number(protocol),
+        (SOL_SOCKET, ACCEPTCONN, _) => number(0),
+        (SOL_SOCKET, ERROR, Endpoint::Pair(pair)) => {
+            let error = pair.take_error(context.state_mut())?;
+            number(error.map_or(0, Errno::number))
+        }
+        (SOL_SOCKET, ERROR, Endpoint::Socket(socket)) => {
+            let error = socket.connection(context);
+            match error {
+                Err(Failure::Error(EINPROGRESS | EAGAIN | crate::errno::ENOTCONN)) | Ok(()) => {
+                    number(0)
+                }
+                Err(Failure::Error(error)) => number(error.number()),
+                Err(failure) => Err(failure),
+            }
+        }
+        (SOL_SOCKET, PEERCRED, Endpoint::Pair(_)) => {
+            let ids = [PROCESS_ID, USER_ID, USER_ID];
+            Ok(ids.iter().flat_map(|id| id.to_le_bytes()).collect())
+        }
+        (SOL_SOCKET, PEERCRED, _) => Err(ENOPROTOOPT.into()),
+        (SOL_SOCKET, SNDBUF, Endpoint::Pair(_)) => {
+            number(u32::try_from(SEND_BUFFER).unwrap_or(u32::MAX))
+        }
+        (_, _, Endpoint::Pair(_)) => Ok(super::options::Options::default().get(level, name)?),
+        (_, _, Endpoint::Socket(socket)) => {
+            Ok(socket.get(context.state())?.options.get(level, name)?)
+        }
+    }
+}
+
+/// Requests of `ioctl`: how many bytes wait.
+pub(crate) fn ioctl(context: &mut Context<'_>, request: u32) -> Answer {
+    /// asm-generic/ioctls.h
+    const FIONREAD: u32 = 0x541b;
+    if request != FIONREAD {
+        return Err(ENOTTY.into());
+    }
+    let waiting = match open(context.state(), context.int(0))?.end {
+        Endpoint::Pair(pair) => pair.waiting(context.state())?,
+        Endpoint::Socket(socket) => socket.waiting(context.state())?,
+    };
+    let waiting = u32::try_from(waiting).unwrap_or(u32::MAX);
+    context.write(context.word(2), &waiting.to_le_bytes())?;
+    Ok(0)
+}

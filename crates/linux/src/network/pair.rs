@@ -1,0 +1,101 @@
+//! One socket of a pair as a descriptor.
+
+use crate::context::{Context, Failure};
+use crate::descriptor::DescriptionId;
+use crate::errno::{EPIPE, Errno};
+use crate::look::Look;
+use crate::pair::{Kind, Pair, Received};
+use crate::process::State;
+use crate::readiness::{Edges, Events};
+
+type Kept = Pair<DescriptionId>;
+
+/// One of two connected sockets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PairEnd {
+    number: usize,
+    side: usize,
+}
+
+impl PairEnd {
+    /// Makes a pair and returns its ends.
+    pub(super) fn make(context: &mut Context<'_>, kind: Kind) -> Result<[Self; 2], Errno> {
+        let crowded = context.state().objects.pairs.iter().count() >= crate::pair::MOST_LARGE;
+        let number = context.keep(Kept::new(kind, crowded))?;
+        Ok([0, 1].map(|side| Self { number, side }))
+    }
+
+    /// The pair.
+    pub(super) fn get(self, state: &State) -> Result<&Kept, Errno> {
+        state.object(self.number)
+    }
+
+    pub(super) fn send(
+        self,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+        rights: &[DescriptionId],
+    ) -> Result<usize, Failure> {
+        let state = context.state_mut();
+        let pair: &mut Kept = state.object_mut(self.number)?;
+        let sent = pair.send(self.side, bytes, rights)?;
+        for &id in rights {
+            state.descriptors.hold(id);
+        }
+        Ok(sent)
+    }
+
+    pub(super) fn receive(
+        self,
+        context: &mut Context<'_>,
+        length: usize,
+        peek: bool,
+    ) -> Result<Received<DescriptionId>, Failure> {
+        let pair: &mut Kept = context.state_mut().object_mut(self.number)?;
+        Ok(pair.receive(self.side, length, peek)?)
+    }
+
+    pub(super) fn shut_down(self, state: &mut State, read: bool, write: bool) -> Result<(), Errno> {
+        let pair: &mut Kept = state.object_mut(self.number)?;
+        pair.shut_down(self.side, read, write);
+        Ok(())
+    }
+
+    pub(super) fn take_error(self, state: &mut State) -> Result<Option<Errno>, Errno> {
+        let pair: &mut Kept = state.object_mut(self.number)?;
+        Ok(pair.take_error(self.side))
+    }
+
+    pub(super) fn waiting(self, state: &State) -> Result<usize, Errno> {
+        Ok(self.get(state)?.waiting(self.side))
+    }
+
+    pub(crate) fn look(self, look: &Look<'_>) -> (Events, Edges) {
+        match self.get(look.state) {
+            Ok(pair) => (pair.ready(self.side), pair.edges(self.side)),
+            Err(_) => (Events::NONE, Edges::default()),
+        }
+    }
+
+    pub(crate) fn closed(self, state: &mut State) {
+        let Ok(pair) = state.object_mut::<Kept>(self.number) else {
+            return;
+        };
+        let (lost, last) = pair.close(self.side);
+        if last {
+            state.remove_object::<Kept>(self.number);
+        }
+        for id in lost {
+            state.release(id);
+        }
+    }
+
+    pub(crate) fn inode(self) -> u64 {
+        0x3000 + 2 * self.number as u64 + self.side as u64
+    }
+}
+
+/// Sending failed because the other side is gone.
+pub(super) fn is_broken(failure: &Failure) -> bool {
+    matches!(failure, Failure::Error(EPIPE))
+}

@@ -1,0 +1,94 @@
+//! What a socket may reach: asks the rules, and makes the host's form of the address.
+
+use std::net::SocketAddr;
+
+use rustix::net::SocketAddrUnix;
+
+use super::address::{Address, plain};
+use crate::context::{Context, Failure};
+use crate::errno::{EACCES, EINVAL};
+
+/// The port of DNS (RFC 1035, 4.2).
+const DNS_PORT: u16 = 53;
+
+/// A place that a socket may go to.
+#[derive(Debug)]
+pub(super) enum Target {
+    Internet(SocketAddr),
+    Unix(SocketAddrUnix),
+    /// The host's resolver, for queries that the rules allow.
+    Resolver(SocketAddr),
+}
+
+/// Decides whether a socket may go to an address; denied is logged.
+pub(super) fn permit(
+    context: &mut Context<'_>,
+    to: &Address,
+    stream: bool,
+) -> Result<Target, Failure> {
+    let rules = &context.process.options().connect;
+    match to {
+        Address::Internet(address) => {
+            let address = plain(*address);
+            if rules.allows(address, &context.state().objects.learnt) {
+                return Ok(Target::Internet(address));
+            }
+            let is_resolver = address.port() == DNS_PORT && rules.is_resolver(address.ip());
+            if !stream && is_resolver {
+                return Ok(Target::Resolver(address));
+            }
+            let text = address.to_string();
+            context.host.denied(context.call.name, text.as_bytes());
+        }
+        Address::Unix(path) => {
+            if rules.allows_unix(path) {
+                let host = SocketAddrUnix::new(path.as_slice()).map_err(|_| EINVAL)?;
+                return Ok(Target::Unix(host));
+            }
+            let name = [b"unix:", path.as_slice()].concat();
+            context.host.denied(context.call.name, &name);
+        }
+        Address::Unspecified => return Err(EINVAL.into()),
+    }
+    Err(EACCES.into())
+}
+
+/// Decides whether the host's resolver may be asked this.
+pub(super) fn permit_query(context: &mut Context<'_>, query: &[u8]) -> Result<(), Failure> {
+    let name = super::dns::asked(query);
+    let rules = &context.process.options().connect;
+    match name {
+        Some(name) if rules.allows_name(&name) => Ok(()),
+        Some(name) => {
+            let name = format!("dns:{name}");
+            context.host.denied(context.call.name, name.as_bytes());
+            Err(EACCES.into())
+        }
+        None => {
+            context.host.denied(context.call.name, b"dns");
+            Err(EACCES.into())
+        }
+    }
+}
+
+/// Remembers the addresses in an answer of the host's resolver.
+pub(super) fn learn(context: &mut Context<'_>, answer: &[u8]) {
+    /// More than a program needs to know.
+    const MOST: usize = 256;
+    let Some((name, addresses)) = super::dns::answered(answer) else {
+        return;
+    };
+    if !context.process.options().connect.names_rule(&name) {
+        return;
+    }
+    for address in addresses {
+        let learnt = crate::connect_rules::Learnt {
+            name: name.clone(),
+            address: address.to_canonical(),
+        };
+        let known = &context.state().objects.learnt;
+        if !known.contains(&learnt) && known.len() < MOST {
+            std::sync::Arc::make_mut(&mut context.state_mut().objects.learnt).insert(learnt);
+        }
+    }
+}

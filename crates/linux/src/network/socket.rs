@@ -1,0 +1,388 @@
+//! A socket that may have a host socket behind it.
+
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use rustix::event::{PollFd, PollFlags};
+use rustix::net::{
+    AddressFamily, RecvFlags, SendFlags, Shutdown, SocketAddrAny, SocketAddrUnix, SocketFlags,
+    SocketType,
+};
+
+use super::address::{AF_INET, AF_INET6, Address};
+use super::options::Options;
+use super::permit::{Target, learn, permit, permit_query};
+use crate::block::HostPoll;
+use crate::context::{Context, Failure};
+use crate::errno::{
+    EAFNOSUPPORT, EAGAIN, ECONNRESET, EDESTADDRREQ, EINPROGRESS, EISCONN, ENFILE, ENOTCONN, EPIPE,
+    Errno,
+};
+use crate::look::{Interest, Look};
+use crate::process::State;
+use crate::readiness::{Edges, Events};
+
+/// The most host sockets of a program at a time.
+const MOST_HOST: usize = 64;
+
+/// What is behind a socket.
+#[derive(Debug, Clone)]
+enum Host {
+    /// Nothing yet.
+    None,
+    Open(Arc<OwnedFd>),
+    /// It was open when the program was frozen.
+    Broken,
+}
+
+/// A socket.
+#[derive(Debug, Clone)]
+pub(crate) struct Socket {
+    pub(super) family: u16,
+    pub(super) stream: bool,
+    pub(super) protocol: u32,
+    pub(super) options: Options,
+    host: Host,
+    connected: bool,
+    /// It is connected to the host's resolver.
+    resolver: bool,
+    edges: Edges,
+}
+
+/// A socket by its number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SocketId(pub(super) usize);
+
+/// What was received.
+#[derive(Debug, Default)]
+pub(super) struct Incoming {
+    pub(super) bytes: Vec<u8>,
+    /// Length of the message, of which `bytes` may be a part.
+    pub(super) length: usize,
+    pub(super) from: Option<Address>,
+}
+
+impl Socket {
+    pub(super) fn new(family: u16, stream: bool, protocol: u32) -> Self {
+        Self {
+            family,
+            stream,
+            protocol,
+            options: Options::default(),
+            host: Host::None,
+            connected: false,
+            resolver: false,
+            edges: Edges::default(),
+        }
+    }
+
+    /// The host socket, if there is one.
+    pub(super) fn host(&self) -> Option<&Arc<OwnedFd>> {
+        match &self.host {
+            Host::Open(host) => Some(host),
+            Host::None | Host::Broken => None,
+        }
+    }
+
+    /// True if there is a host socket.
+    pub(crate) fn is_open(&self) -> bool {
+        self.host().is_some()
+    }
+
+    /// Closes the host socket for good.
+    pub(crate) fn freeze(&mut self) {
+        if self.is_open() {
+            self.host = Host::Broken;
+            self.edges.hang_up();
+        }
+    }
+
+    /// Makes the host socket, if it is not there yet.
+    fn open(&mut self, others: usize) -> Result<Arc<OwnedFd>, Errno> {
+        match &self.host {
+            Host::Open(host) => return Ok(Arc::clone(host)),
+            Host::Broken => return Err(ECONNRESET),
+            Host::None if others >= MOST_HOST => return Err(ENFILE),
+            Host::None => {}
+        }
+        let family = match self.family {
+            AF_INET => AddressFamily::INET,
+            AF_INET6 => AddressFamily::INET6,
+            _ => AddressFamily::UNIX,
+        };
+        let kind = if self.stream {
+            SocketType::STREAM
+        } else {
+            SocketType::DGRAM
+        };
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let host = Arc::new(rustix::net::socket_with(family, kind, flags, None)?);
+        self.options.apply_all(&host);
+        self.host = Host::Open(Arc::clone(&host));
+        Ok(host)
+    }
+}
+
+impl SocketId {
+    pub(super) fn get(self, state: &State) -> Result<&Socket, Errno> {
+        state.object(self.0)
+    }
+
+    pub(super) fn get_mut(self, state: &mut State) -> Result<&mut Socket, Errno> {
+        state.object_mut(self.0)
+    }
+
+    fn open(self, context: &mut Context<'_>) -> Result<Arc<OwnedFd>, Errno> {
+        if let Some(host) = self.get(context.state())?.host() {
+            return Ok(Arc::clone(host));
+        }
+        let sockets = context.state().objects.sockets.iter();
+        let others = sockets.filter(|socket| socket.host().is_some()).count();
+        self.get_mut(context.state_mut())?.open(others)
+    }
+
+    /// Connects; `EINPROGRESS` if that takes time.
+    pub(super) fn connect(self, context: &mut Context<'_>, to: &Address) -> Result<(), Failure> {
+        let socket = self.get(context.state())?;
+        let (family, stream) = (socket.family, socket.stream);
+        if *to == Address::Unspecified {
+            if let Some(host) = socket.host() {
+                rustix::net::connect_unspec(host).map_err(Errno::from)?;
+            }
+            let socket = self.get_mut(context.state_mut())?;
+            (socket.connected, socket.resolver) = (false, false);
+            return Ok(());
+        }
+        if to.family() != family {
+            return Err(EAFNOSUPPORT.into());
+        }
+        if socket.connected && stream {
+            return Err(EISCONN.into());
+        }
+        let target = permit(context, to, stream)?;
+        let host = self.open(context)?;
+        let socket = self.get_mut(context.state_mut())?;
+        socket.edges.hang_up();
+        let answer = match &target {
+            Target::Internet(address) | Target::Resolver(address) => {
+                rustix::net::connect(&host, address)
+            }
+            Target::Unix(path) => rustix::net::connect(&host, path),
+        };
+        let answer = answer.map_err(Errno::from);
+        if answer.is_ok() || answer == Err(EINPROGRESS) {
+            socket.connected = true;
+            socket.resolver = matches!(target, Target::Resolver(_));
+        }
+        Ok(answer?)
+    }
+
+    /// How a connection that took time came out; `EINPROGRESS` as long as it is not known.
+    pub(super) fn connection(self, context: &mut Context<'_>) -> Result<(), Failure> {
+        let socket = self.get(context.state())?;
+        let host = Arc::clone(socket.host().ok_or(ENOTCONN)?);
+        if ready(&host).is_empty() {
+            return Err(EINPROGRESS.into());
+        }
+        let error = rustix::net::sockopt::socket_error(&host).map_err(Errno::from)?;
+        let socket = self.get_mut(context.state_mut())?;
+        socket.edges.hang_up();
+        if let Err(error) = error {
+            socket.connected = false;
+            return Err(Errno::from(error).into());
+        }
+        Ok(())
+    }
+
+    pub(super) fn send(
+        self,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+        to: Option<&Address>,
+    ) -> Result<usize, Failure> {
+        let socket = self.get(context.state())?;
+        let (family, stream) = (socket.family, socket.stream);
+        if matches!(socket.host, Host::Broken) {
+            return Err(if stream { EPIPE } else { ECONNRESET }.into());
+        }
+        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+        let sent = match to {
+            Some(to) if !stream => {
+                if to.family() != family {
+                    return Err(EAFNOSUPPORT.into());
+                }
+                let target = permit(context, to, stream)?;
+                if matches!(target, Target::Resolver(_)) {
+                    permit_query(context, bytes)?;
+                }
+                let host = self.open(context)?;
+                match &target {
+                    Target::Internet(to) | Target::Resolver(to) => {
+                        rustix::net::sendto(&host, bytes, flags, to)
+                    }
+                    Target::Unix(to) => rustix::net::sendto(&host, bytes, flags, to),
+                }
+            }
+            _ => {
+                let missing = if stream { ENOTCONN } else { EDESTADDRREQ };
+                let host = Arc::clone(socket.host().ok_or(missing)?);
+                if socket.resolver {
+                    permit_query(context, bytes)?;
+                }
+                rustix::net::send(&host, bytes, flags)
+            }
+        };
+        let sent = sent.map_err(Errno::from);
+        if sent.is_ok_and(|sent| sent < bytes.len()) || sent == Err(EAGAIN) {
+            self.get_mut(context.state_mut())?.edges.output += 1;
+        }
+        Ok(sent?)
+    }
+
+    pub(super) fn receive(
+        self,
+        context: &mut Context<'_>,
+        length: usize,
+        peek: bool,
+    ) -> Result<Incoming, Failure> {
+        let socket = self.get(context.state())?;
+        let host = match &socket.host {
+            Host::Open(host) => Arc::clone(host),
+            Host::Broken => return Err(ECONNRESET.into()),
+            Host::None if socket.stream => return Err(ENOTCONN.into()),
+            Host::None => return Err(EAGAIN.into()),
+        };
+        let (stream, resolver) = (socket.stream, socket.resolver);
+        let mut flags = RecvFlags::DONTWAIT;
+        flags.set(RecvFlags::TRUNC, !stream);
+        flags.set(RecvFlags::PEEK, peek);
+        let mut bytes = vec![0; length];
+        let found = rustix::net::recvfrom(&host, bytes.as_mut_slice(), flags);
+        // Whoever reads wants to hear of what comes after it.
+        self.get_mut(context.state_mut())?.edges.input += 1;
+        let (count, full, from) = found.map_err(Errno::from)?;
+        bytes.truncate(count);
+        let from = from.and_then(address);
+        let of_resolver = match &from {
+            Some(Address::Internet(from)) if !stream => {
+                let rules = &context.process.options().connect;
+                from.port() == 53 && rules.is_resolver(from.ip())
+            }
+            _ => false,
+        };
+        if resolver || of_resolver {
+            learn(context, &bytes);
+        }
+        Ok(Incoming {
+            bytes,
+            length: if stream { count } else { full },
+            from,
+        })
+    }
+
+    pub(super) fn shut_down(self, state: &mut State, read: bool, write: bool) -> Result<(), Errno> {
+        let socket = self.get_mut(state)?;
+        socket.edges.hang_up();
+        let host = socket.host().ok_or(ENOTCONN)?;
+        let how = match (read, write) {
+            (true, true) => Shutdown::Both,
+            (true, false) => Shutdown::Read,
+            _ => Shutdown::Write,
+        };
+        Ok(rustix::net::shutdown(host, how)?)
+    }
+
+    /// The socket's own address, or its peer's.
+    pub(super) fn address(self, state: &State, peer: bool) -> Result<Address, Errno> {
+        let socket = self.get(state)?;
+        match (socket.host(), peer) {
+            (None, true) => Err(ENOTCONN),
+            (None, false) => Ok(match socket.family {
+                AF_INET => Address::Internet(SocketAddr::from(([0; 4], 0))),
+                AF_INET6 => Address::Internet(SocketAddr::from(([0_u16; 8], 0))),
+                _ => Address::Unix(Vec::new()),
+            }),
+            (Some(host), true) => {
+                let found = rustix::net::getpeername(host)?;
+                Ok(found.and_then(address).unwrap_or(Address::Unix(Vec::new())))
+            }
+            (Some(host), false) => {
+                let found = rustix::net::getsockname(host)?;
+                Ok(address(found).unwrap_or(Address::Unix(Vec::new())))
+            }
+        }
+    }
+
+    pub(super) fn waiting(self, state: &State) -> Result<usize, Errno> {
+        match self.get(state)?.host() {
+            Some(host) => {
+                let waiting = rustix::io::ioctl_fionread(host)?;
+                Ok(usize::try_from(waiting).unwrap_or(usize::MAX))
+            }
+            None => Ok(0),
+        }
+    }
+
+    pub(crate) fn look(self, look: &Look<'_>) -> (Events, Edges) {
+        let Ok(socket) = self.get(look.state) else {
+            return (Events::NONE, Edges::default());
+        };
+        let events = match &socket.host {
+            Host::Open(host) => ready(host),
+            Host::None if socket.stream => Events::WRITABLE | Events::HUP,
+            Host::None => Events::WRITABLE,
+            Host::Broken => Events(0x1d) | Events::READABLE | Events::WRITABLE | Events::RDHUP,
+        };
+        (events, socket.edges)
+    }
+
+    pub(crate) fn interest(self, look: &Look<'_>, wanted: Events, interest: &mut Interest) {
+        let Ok(socket) = self.get(look.state) else {
+            return;
+        };
+        let Some(host) = socket.host() else { return };
+        // What is there already (and was reported once, as an edge) does not end a wait.
+        let now = ready(host);
+        let missing = wanted.0 & !now.0 & !Events::ALWAYS.0;
+        if now.has(Events::ALWAYS) {
+            return;
+        }
+        if let Ok(events) = u16::try_from(missing) {
+            interest.host.push(HostPoll {
+                descriptor: Arc::clone(host),
+                events,
+            });
+        }
+    }
+
+    pub(crate) fn inode(self) -> u64 {
+        0x4000 + self.0 as u64
+    }
+
+    pub(crate) fn closed(self, state: &mut State) {
+        state.remove_object::<Socket>(self.0);
+    }
+}
+
+/// What can be done with a host socket now.
+fn ready(host: &OwnedFd) -> Events {
+    let asked = Events::READABLE | Events::WRITABLE | Events::PRI | Events::RDHUP;
+    let flags = PollFlags::from_bits_retain(u16::try_from(asked.0).unwrap_or(0));
+    let mut list = [PollFd::new(host, flags)];
+    let now = rustix::event::Timespec::default();
+    match rustix::event::poll(&mut list, Some(&now)) {
+        Ok(_) => Events(u32::from(list[0].revents().bits())),
+        Err(_) => Events::NONE,
+    }
+}
+
+/// An address of the host in our form.
+fn address(from: SocketAddrAny) -> Option<Address> {
+    if let Ok(from) = SocketAddr::try_from(from.clone()) {
+        return Some(Address::Internet(from));
+    }
+    let from = SocketAddrUnix::try_from(from).ok()?;
+    let path = from.path_bytes().unwrap_or_default();
+    Some(Address::Unix(path.to_vec()))
+}

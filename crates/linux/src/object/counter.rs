@@ -1,0 +1,80 @@
+//! `eventfd` as a descriptor.
+
+use crate::context::{Answer, Context, Failure};
+use crate::descriptor::{DescriptionId, O_CLOEXEC, O_NONBLOCK, O_RDWR};
+use crate::errno::{EAGAIN, EINVAL};
+use crate::eventfd::Counter;
+use crate::look::Look;
+use crate::object::Object;
+use crate::process::State;
+use crate::readiness::{Edges, Events};
+
+/// A counter by its number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct CounterId(usize);
+
+impl CounterId {
+    pub(super) fn read(
+        self,
+        context: &mut Context<'_>,
+        id: DescriptionId,
+        out: &mut [u8],
+    ) -> Result<usize, Failure> {
+        let place = out.first_chunk_mut::<8>().ok_or(EINVAL)?;
+        let counter: &Counter = context.state().object(self.0)?;
+        if !counter.ready().has(Events::IN) {
+            return Err(context.would_block(id, Events::IN));
+        }
+        let counter: &mut Counter = context.state_mut().object_mut(self.0)?;
+        *place = counter.read()?.to_le_bytes();
+        Ok(8)
+    }
+
+    pub(super) fn write(
+        self,
+        context: &mut Context<'_>,
+        id: DescriptionId,
+        bytes: &[u8],
+    ) -> Result<usize, Failure> {
+        let value = u64::from_le_bytes(*bytes.first_chunk::<8>().ok_or(EINVAL)?);
+        let counter: &mut Counter = context.state_mut().object_mut(self.0)?;
+        match counter.write(value) {
+            Ok(()) => Ok(8),
+            Err(EAGAIN) => Err(context.would_block(id, Events::OUT)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    pub(super) fn look(self, look: &Look<'_>) -> (Events, Edges) {
+        match look.state.object::<Counter>(self.0) {
+            Ok(counter) => (counter.ready(), counter.edges()),
+            Err(_) => (Events::NONE, Edges::default()),
+        }
+    }
+
+    pub(super) fn closed(self, state: &mut State) {
+        state.remove_object::<Counter>(self.0);
+    }
+}
+
+/// `eventfd(count)`
+pub(crate) fn eventfd(context: &mut Context<'_>) -> Answer {
+    make(context, 0)
+}
+
+/// `eventfd2(count, flags)`
+pub(crate) fn eventfd2(context: &mut Context<'_>) -> Answer {
+    make(context, context.uint(1))
+}
+
+fn make(context: &mut Context<'_>, flags: u32) -> Answer {
+    /// `EFD_SEMAPHORE` in linux/eventfd.h.
+    const SEMAPHORE: u32 = 1;
+    if flags & !(O_CLOEXEC | O_NONBLOCK | SEMAPHORE) != 0 {
+        return Err(EINVAL.into());
+    }
+    context.check_free(1)?;
+    let counter = Counter::new(context.uint(0), flags & SEMAPHORE != 0);
+    let object = Object::Counter(CounterId(context.keep(counter)?));
+    context.install(object, flags & !SEMAPHORE | O_RDWR)
+}

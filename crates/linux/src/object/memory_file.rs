@@ -1,0 +1,116 @@
+//! `memfd_create`, and the file that it makes as a descriptor.
+
+use crate::context::{Answer, Context, Failure};
+use crate::descriptor::{O_CLOEXEC, O_RDWR};
+use crate::errno::{EINVAL, Errno};
+use crate::memfd::{MemoryFile, Seals};
+use crate::object::Object;
+use crate::process::State;
+use crate::stat::{Metadata, S_IFREG};
+
+/// What all these files together can use of the host's memory.
+const MOST_TOGETHER: u64 = 64 << 20;
+/// The longest name (`MFD_NAME_MAX_LEN` in mm/memfd.c).
+const LONGEST_NAME: usize = 249;
+
+/// A file by its number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct MemoryFileId(usize);
+
+impl MemoryFileId {
+    /// The file.
+    pub(crate) fn get(self, state: &State) -> Result<&MemoryFile, Errno> {
+        state.object(self.0)
+    }
+
+    /// The file, to change.
+    pub(crate) fn get_mut(self, state: &mut State) -> Result<&mut MemoryFile, Errno> {
+        state.object_mut(self.0)
+    }
+
+    pub(super) fn read(self, state: &State, at: u64, out: &mut [u8]) -> Result<usize, Errno> {
+        let bytes = self.get(state)?.read(at, out.len());
+        if let Some(place) = out.get_mut(..bytes.len()) {
+            place.copy_from_slice(&bytes);
+        }
+        Ok(bytes.len())
+    }
+
+    pub(super) fn write(self, state: &mut State, at: u64, bytes: &[u8]) -> Result<usize, Errno> {
+        let together: u64 = state
+            .objects
+            .memory_files
+            .iter()
+            .map(MemoryFile::used)
+            .sum();
+        let file = self.get_mut(state)?;
+        let most = MOST_TOGETHER.saturating_sub(together - file.used());
+        file.write(at, bytes, most)
+    }
+
+    pub(super) fn metadata(self, state: &State) -> Result<Metadata, Errno> {
+        let file = self.get(state)?;
+        Ok(Metadata {
+            inode: 0x2000 + self.0 as u64,
+            links: 0,
+            size: file.size(),
+            blocks: file.used() / 512,
+            ..Metadata::own(S_IFREG | 0o777)
+        })
+    }
+
+    pub(super) fn fcntl(self, context: &mut Context<'_>, command: u32) -> Answer {
+        // linux/fcntl.h
+        const ADD_SEALS: u32 = 1033;
+        const GET_SEALS: u32 = 1034;
+        match command {
+            GET_SEALS => Ok(u64::from(self.get(context.state())?.seals().0)),
+            ADD_SEALS => {
+                let seals = context.uint(2);
+                self.get_mut(context.state_mut())?.seal(seals)?;
+                Ok(0)
+            }
+            _ => Err(EINVAL.into()),
+        }
+    }
+
+    pub(super) fn closed(self, state: &mut State) {
+        state.remove_object::<MemoryFile>(self.0);
+    }
+}
+
+/// `memfd_create(name, flags)`
+pub(crate) fn memfd_create(context: &mut Context<'_>) -> Answer {
+    // linux/memfd.h
+    const CLOEXEC: u32 = 1;
+    const ALLOW_SEALING: u32 = 2;
+    const NOEXEC_SEAL: u32 = 8;
+    const EXEC: u32 = 16;
+    let flags = context.uint(1);
+    let known = CLOEXEC | ALLOW_SEALING | NOEXEC_SEAL | EXEC;
+    let both = NOEXEC_SEAL | EXEC;
+    if flags & !known != 0 || flags & both == both {
+        return Err(EINVAL.into());
+    }
+    let (_, ended) = context.text(context.word(0), LONGEST_NAME + 1)?;
+    if !ended {
+        return Err(EINVAL.into());
+    }
+    context.check_free(1)?;
+    let seals = if flags & (ALLOW_SEALING | NOEXEC_SEAL) != 0 {
+        Seals::NONE
+    } else {
+        Seals::SEAL
+    };
+    let object = Object::MemoryFile(MemoryFileId(context.keep(MemoryFile::new(seals))?));
+    let close_on_exec = if flags & CLOEXEC != 0 { O_CLOEXEC } else { 0 };
+    context.install(object, O_RDWR | close_on_exec)
+}
+
+/// Refuses what only files can do.
+pub(crate) fn of_descriptor(context: &Context<'_>, fd: i32) -> Result<MemoryFileId, Failure> {
+    match context.state().descriptors.get(fd)?.object {
+        Object::MemoryFile(file) => Ok(file),
+        _ => Err(EINVAL.into()),
+    }
+}

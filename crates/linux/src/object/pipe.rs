@@ -1,0 +1,174 @@
+//! Pipes as descriptors: `pipe`, and what can be done with the ends.
+
+use crate::context::{Answer, Context, Failure};
+use crate::descriptor::{DescriptionId, O_CLOEXEC, O_NONBLOCK, O_WRONLY};
+use crate::errno::{EAGAIN, EBADF, EINVAL, ENOTTY, EPIPE, Errno};
+use crate::look::Look;
+use crate::object::Object;
+use crate::pipe::Pipe;
+use crate::process::State;
+use crate::readiness::{Edges, Events};
+use crate::stat::{Metadata, S_IFIFO};
+
+/// `O_DIRECT` in asm-generic/fcntl.h: packets.
+const O_DIRECT: u32 = 0o40000;
+/// What all pipes together can hold: further ones are small (`pipe-user-pages-soft`, if less).
+const MOST_TOGETHER: usize = 16 << 20;
+/// What a pipe beyond that can hold.
+const SMALL: u32 = 8192;
+
+/// One end of a pipe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PipeEnd {
+    number: usize,
+    writer: bool,
+}
+
+impl PipeEnd {
+    fn pipe(self, state: &State) -> Result<&Pipe, Errno> {
+        state.object(self.number)
+    }
+
+    fn pipe_mut(self, state: &mut State) -> Result<&mut Pipe, Errno> {
+        state.object_mut(self.number)
+    }
+
+    pub(super) fn read(
+        self,
+        context: &mut Context<'_>,
+        id: DescriptionId,
+        out: &mut [u8],
+    ) -> Result<usize, Failure> {
+        if self.writer {
+            return Err(EBADF.into());
+        }
+        if out.is_empty() {
+            return Ok(0);
+        }
+        if self.pipe(context.state())?.ready(false).is_empty() {
+            return Err(context.would_block(id, Events::IN));
+        }
+        let bytes = self.pipe_mut(context.state_mut())?.read(out.len())?;
+        if let Some(place) = out.get_mut(..bytes.len()) {
+            place.copy_from_slice(&bytes);
+        }
+        Ok(bytes.len())
+    }
+
+    pub(super) fn write(
+        self,
+        context: &mut Context<'_>,
+        id: DescriptionId,
+        bytes: &[u8],
+    ) -> Result<usize, Failure> {
+        if !self.writer {
+            return Err(EBADF.into());
+        }
+        let packets = context.state().descriptors.description(id)?.status & O_DIRECT != 0;
+        match self.pipe_mut(context.state_mut())?.write(bytes, packets) {
+            Ok(count) => Ok(count),
+            Err(EAGAIN) => Err(context.would_block(id, Events::OUT)),
+            Err(EPIPE) => Err(context.broken_pipe()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    pub(super) fn look(self, look: &Look<'_>) -> (Events, Edges) {
+        match self.pipe(look.state) {
+            Ok(pipe) => (pipe.ready(self.writer), pipe.edges(self.writer)),
+            Err(_) => (Events::NONE, Edges::default()),
+        }
+    }
+
+    pub(super) fn metadata(self) -> Metadata {
+        Metadata {
+            inode: 0x1000 + self.number as u64,
+            ..Metadata::own(S_IFIFO | 0o600)
+        }
+    }
+
+    pub(super) fn ioctl(self, context: &mut Context<'_>, request: u32) -> Answer {
+        /// asm-generic/ioctls.h
+        const FIONREAD: u32 = 0x541b;
+        if request != FIONREAD {
+            return Err(ENOTTY.into());
+        }
+        let waiting = u32::try_from(self.pipe(context.state())?.len()).unwrap_or(u32::MAX);
+        context.write(context.word(2), &waiting.to_le_bytes())?;
+        Ok(0)
+    }
+
+    pub(super) fn fcntl(self, context: &mut Context<'_>, command: u32) -> Answer {
+        // linux/fcntl.h
+        const SETPIPE_SZ: u32 = 1031;
+        const GETPIPE_SZ: u32 = 1032;
+        match command {
+            GETPIPE_SZ => Ok(self.pipe(context.state())?.capacity() as u64),
+            SETPIPE_SZ => {
+                let wanted = context.uint(2);
+                let now = self.pipe(context.state())?.capacity();
+                let others = capacity(context.state()) - now;
+                if wanted as usize > now && others + wanted as usize > MOST_TOGETHER {
+                    return Err(crate::errno::EPERM.into());
+                }
+                let size = self.pipe_mut(context.state_mut())?.set_capacity(wanted)?;
+                Ok(size as u64)
+            }
+            _ => Err(EINVAL.into()),
+        }
+    }
+
+    pub(super) fn closed(self, state: &mut State) {
+        let last = self
+            .pipe_mut(state)
+            .is_ok_and(|pipe| pipe.close(self.writer));
+        if last {
+            state.remove_object::<Pipe>(self.number);
+        }
+    }
+}
+
+/// What all pipes together can hold.
+fn capacity(state: &State) -> usize {
+    state.objects.pipes.iter().map(Pipe::capacity).sum()
+}
+
+impl Context<'_> {
+    /// Nobody will ever read what was to be written.
+    pub(crate) fn broken_pipe(&mut self) -> Failure {
+        /// `SIGPIPE` in asm-generic/signal.h.
+        const SIGPIPE: u32 = 13;
+        self.state_mut().signals.send(SIGPIPE, true);
+        EPIPE.into()
+    }
+}
+
+/// `pipe(descriptors)`
+pub(crate) fn pipe(context: &mut Context<'_>) -> Answer {
+    make(context, 0)
+}
+
+/// `pipe2(descriptors, flags)`
+pub(crate) fn pipe2(context: &mut Context<'_>) -> Answer {
+    make(context, context.uint(1))
+}
+
+fn make(context: &mut Context<'_>, flags: u32) -> Answer {
+    if flags & !(O_CLOEXEC | O_NONBLOCK | O_DIRECT) != 0 {
+        return Err(EINVAL.into());
+    }
+    context.check_free(2)?;
+    context.check_writable(context.word(0), 8)?;
+    let small = capacity(context.state()) >= MOST_TOGETHER;
+    let mut pipe = Pipe::default();
+    if small {
+        pipe.set_capacity(SMALL)?;
+    }
+    let number = context.keep(pipe)?;
+    let end = |writer| Object::Pipe(PipeEnd { number, writer });
+    let reader = context.install(end(false), flags)?;
+    let writer = context.install(end(true), flags | O_WRONLY)?;
+    let both = reader | writer << 32;
+    context.write(context.word(0), &both.to_le_bytes())?;
+    Ok(0)
+}
