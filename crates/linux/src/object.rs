@@ -61,9 +61,7 @@ impl Object {
 
     /// The host's file, if it is one: for mappings in place.
     pub(crate) fn host_file(&self) -> Option<BorrowedFd<'_>> {
-        match self {
-            Self::Input | Self::Output(_) | Self::Device(_) => None,
-        }
+        None
     }
 
     /// True if what was read is gone. Then the guest's buffer is looked at before.
