@@ -31,7 +31,7 @@ enum Held {
     Saved,
     /// In the area, to be loaded.
     Pending,
-    /// In the frozen image, which the stub that is entered next loads.
+    /// In the frozen image: a call begins, and the stub that it enters loads it.
     Frozen,
     /// In the frozen image, to be loaded.
     Thawed,
@@ -187,6 +187,7 @@ impl Core {
 
     /// Puts what a call's threads left outside of memory back to what it was at the freeze.
     pub(super) fn forget_threads(&mut self, template: &Template) {
+        self.vectors.held = Held::Frozen;
         if self.vectors.target.take().is_some() {
             self.write_target([0; 4]);
         }

@@ -16,6 +16,7 @@ pub fn cases() -> Vec<Case> {
         case("a_fault_of_one_thread_is_not_anothers", own_faults),
         case("a_slice_ends_in_time_after_a_pause", after_a_pause),
         case("a_deadline_ends_a_sliced_call", sliced_deadline),
+        case("a_program_that_boots_is_preempted", while_booting),
         case("slices_are_as_at_the_freeze", frozen_slices),
     ]
 }
@@ -172,6 +173,19 @@ fn after_a_pause() {
         fork.reset().unwrap();
         std::thread::sleep(SLICE * 300);
     }
+}
+
+fn while_booting() {
+    let mut boot = boot(tinykvm::Limits::default());
+    boot.start(function("forever"), boot.loaded().stack_top - 8);
+    boot.set_time_slice(Some(SLICE));
+    let budget = SLICE * 400;
+    for _ in 0..3 {
+        assert_eq!(boot.run(budget).unwrap(), Exit::TimeSlice);
+        assert_eq!(boot.registers().rip, function("forever"));
+    }
+    boot.set_time_slice(None);
+    assert_eq!(boot.run(SLICE * 10).unwrap(), Exit::Deadline);
 }
 
 fn frozen_slices() {

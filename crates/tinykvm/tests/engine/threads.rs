@@ -394,6 +394,12 @@ fn left_behind() {
             assert_eq!(ask(&mut fork, "or_of", &[VECTOR_AREA, 512])[0], 0);
         }
         assert_eq!(fork.vcpu_runs() - runs, tinykvm::ioctl_count() - ioctls);
+        fork.reset().unwrap();
+        // Before a call begins, what the vCPU has is the last one's.
+        let frozen = fork.vector_state().unwrap();
+        ask(&mut fork, "plant_vectors", &[]);
+        fork.reset().unwrap();
+        assert_eq!(fork.vector_state().unwrap(), frozen);
         // No slice, however long it takes.
         let exit = call_within(&mut fork, "forever", &[], SLICE * 20);
         assert_eq!(exit, Exit::Deadline);
