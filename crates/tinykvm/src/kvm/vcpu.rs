@@ -254,14 +254,19 @@ impl Vcpu {
         stop.map(drop)
     }
 
-    /// The vector state, by ioctl: the first `size` bytes of an XSAVE area.
-    pub(crate) fn xsave(&self, size: usize) -> Result<VectorState, EngineError> {
+    /// The vector state, by ioctl: the first `size` bytes of an XSAVE area, with only those of
+    /// `components` (as in XCR0). KVM knows of more than the guest may use.
+    pub(crate) fn xsave(&self, size: usize, components: u64) -> Result<VectorState, EngineError> {
         count_ioctl();
         let area = self
             .fd
             .get_xsave()
             .map_err(|error| EngineError::ioctl("KVM_GET_XSAVE", error))?;
-        let bytes: Vec<u8> = area.region.iter().flat_map(|w| w.to_le_bytes()).collect();
+        let mut bytes: Vec<u8> = area.region.iter().flat_map(|w| w.to_le_bytes()).collect();
+        let header = &mut bytes[XSTATE_BV..XSTATE_BV + 8];
+        for (byte, allowed) in header.iter_mut().zip(components.to_le_bytes()) {
+            *byte &= allowed;
+        }
         Ok(VectorState::new(&bytes[..size.min(bytes.len())]))
     }
 
@@ -352,6 +357,9 @@ impl Vcpu {
 /// `KVM_SET_DEVICE_ATTR`, `_IOW(KVMIO, 0xe1, struct kvm_device_attr)` of linux/kvm.h;
 /// kvm-ioctls has it for vCPUs of other architectures only.
 const KVM_SET_DEVICE_ATTR: libc::c_ulong = 0x4018_aee1;
+
+/// Offset in an XSAVE area of the set of components that it has.
+const XSTATE_BV: usize = 512;
 
 /// `KVM_RUN`, `_IO(KVMIO, 0x80)` of linux/kvm.h.
 const KVM_RUN: libc::c_ulong = 0xae80;

@@ -419,3 +419,54 @@ pub(crate) fn with_signal_blocked<T>(work: impl FnOnce() -> T) -> T {
         result
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_alarm_rings_once_when_its_time_has_come() {
+        let (alarm, rings) = (Alarm::default(), Cell::new(0));
+        let check = |now| alarm.check(now, || rings.set(rings.get() + 1));
+        assert_eq!(check(u64::MAX), None, "not set");
+        alarm.set(1000);
+        assert_eq!(
+            (check(999), rings.get(), alarm.fired()),
+            (Some(1000), 0, false)
+        );
+        assert_eq!((check(1000), rings.get(), alarm.fired()), (None, 1, true));
+        assert_eq!((check(2000), rings.get()), (None, 1));
+        assert!(alarm.clear() && !alarm.clear());
+        alarm.set(3001);
+        assert!(!alarm.clear(), "taken back in time");
+        assert_eq!((check(u64::MAX), rings.get()), (None, 1));
+    }
+
+    fn timer() -> Timer {
+        Timer {
+            deadline: Alarm::default(),
+            slice: Alarm::default(),
+            thread: AtomicI32::new(0),
+            shortest: AtomicU64::new(u64::MAX),
+            shortest_slice: AtomicU64::new(u64::MAX),
+            idle_looks: AtomicU32::new(0),
+            immediate_exit: Mutex::new(0),
+            watchdog: Arc::default(),
+        }
+    }
+
+    #[test]
+    fn the_watchdog_looks_for_slices_only_while_there_are_some() {
+        let timer = timer();
+        assert_eq!(timer.patience(), u64::MAX);
+        timer.arm_slice(5_000_000, 2_000_000);
+        assert!((0..1000).all(|_| timer.patience() == 2_000_000));
+        timer.slice.clear();
+        let looks = (0..1000)
+            .take_while(|_| timer.patience() == 2_000_000)
+            .count();
+        assert_eq!(looks + 1, IDLE_LOOKS as usize);
+        timer.arm_slice(5_000_000, 1);
+        assert_eq!(timer.patience(), FINEST);
+    }
+}

@@ -91,7 +91,10 @@ impl Core {
         let place = match self.vectors.held {
             Held::Refused => return Ok(VectorState::initial(size)),
             Held::Frozen | Held::Thawed => VECTOR_IMAGE,
-            Held::Live if !self.by_stubs() => return self.vcpu.xsave(size),
+            Held::Live if !self.by_stubs() => {
+                let components = self.engine.device.features().xcr0.unwrap_or(u64::MAX);
+                return self.vcpu.xsave(size, components);
+            }
             Held::Live => {
                 if let Some(end) = self.save_vectors()? {
                     self.ended = Some(end);
