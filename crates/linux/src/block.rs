@@ -42,6 +42,18 @@ pub(crate) enum Wait {
     Nothing,
     /// Any change of what handlers look at.
     Event,
+    /// `FUTEX_WAKE` and the like.
+    Futex {
+        /// The word.
+        address: u64,
+        /// Wakers must name one of these bits.
+        bits: u32,
+    },
+    /// The owner of a priority-inheritance futex gives it to this thread.
+    Lock {
+        /// The word.
+        address: u64,
+    },
 }
 
 /// A descriptor of the host to wait for.
@@ -64,6 +76,14 @@ impl Block {
         }
     }
 
+    /// Waits for something that somebody does.
+    pub(crate) fn on(on: Wait, until: Option<Duration>) -> Self {
+        Self {
+            on,
+            ..Self::event(until)
+        }
+    }
+
     /// Waits for a time only.
     pub(crate) fn sleep(until: Duration) -> Self {
         Self {
@@ -72,7 +92,6 @@ impl Block {
         }
     }
 
-    #[allow(dead_code, reason = "no call can be interrupted")]
     /// The call is made anew behind a signal handler with `SA_RESTART`.
     pub(crate) fn restarting(mut self) -> Self {
         self.restart = true;
@@ -89,6 +108,8 @@ pub(crate) struct Attempt {
     pub(crate) timed_out: bool,
     /// A signal wants to be delivered.
     pub(crate) interrupted: bool,
+    /// The call was made before.
+    pub(crate) again: bool,
     /// For the handler alone: how far it came, say.
     pub(crate) done: u64,
 }

@@ -8,6 +8,7 @@ use crate::block::{Attempt, Block};
 use crate::errno::{EFAULT, ENAMETOOLONG, ENOENT, Errno};
 use crate::process::{Process, State};
 use crate::table::Call;
+use crate::threads::Thread;
 use crate::{Flow, Host};
 
 /// First address above user memory (`TASK_SIZE_MAX` with 4-level page tables).
@@ -28,6 +29,10 @@ pub(crate) enum Failure {
     Stop(Flow),
     /// There is no answer yet: the thread waits, and then the call is made again.
     Block(Block),
+    /// None is needed: the registers are what they should be, or the thread has ended.
+    Done,
+    /// The answer is 0, and other threads come first.
+    Yield,
 }
 
 /// What a handler gives back: the value of RAX, or why there is none.
@@ -95,6 +100,16 @@ impl<'a> Context<'a> {
         self.process.state()
     }
 
+    /// The thread that makes the call.
+    pub(crate) fn thread(&self) -> &Thread {
+        self.process.state().thread()
+    }
+
+    /// The thread that makes the call, to change.
+    pub(crate) fn thread_mut(&mut self) -> &mut Thread {
+        self.process.state_mut().thread_mut()
+    }
+
     /// The state of the process, to change.
     pub(crate) fn state_mut(&mut self) -> &mut State {
         self.process.state_mut()
@@ -128,6 +143,22 @@ impl<'a> Context<'a> {
     /// True if the time for which the call has waited is over: it must answer now.
     pub(crate) fn timed_out(&self) -> bool {
         self.attempt.timed_out
+    }
+
+    /// True if the call ends for a signal unless it is answered now. It need not be: a handler that
+    /// asks to wait again says so.
+    pub(crate) fn interrupted(&self) -> bool {
+        self.attempt.interrupted
+    }
+
+    /// Replaces the thread's signal mask until the call is answered, or the handler that
+    /// interrupts it has returned (`sigmask` of `ppoll`, `pselect6`, `epoll_pwait`).
+    pub(crate) fn temporary_mask(&mut self, set: u64) {
+        if !self.attempt.again {
+            let signals = &mut self.state_mut().thread_mut().signals;
+            signals.saved = Some(signals.blocked);
+            signals.block(set);
+        }
     }
 
     /// To be asked between pieces of long work: stops the call at the guest's deadline.

@@ -13,10 +13,16 @@ pub(crate) const EPERM: Errno = Errno(1);
 pub(crate) const ENOENT: Errno = Errno(2);
 /// No such process or thread.
 pub(crate) const ESRCH: Errno = Errno(3);
+/// A signal came first.
+pub(crate) const EINTR: Errno = Errno(4);
 /// There is no such thing at this place.
 pub(crate) const ENXIO: Errno = Errno(6);
+/// An argument is too large.
+pub(crate) const E2BIG: Errno = Errno(7);
 /// Not an open descriptor, or not open for this.
 pub(crate) const EBADF: Errno = Errno(9);
+/// There are no child processes.
+pub(crate) const ECHILD: Errno = Errno(10);
 /// Not now; or a resource limit.
 pub(crate) const EAGAIN: Errno = Errno(11);
 /// The memory limit or the address space is used up.
@@ -55,6 +61,8 @@ pub(crate) const EDOM: Errno = Errno(33);
 pub(crate) const ERANGE: Errno = Errno(34);
 
 // asm-generic/errno.h
+/// The lock is the caller's own.
+pub(crate) const EDEADLK: Errno = Errno(35);
 /// A path is longer than `PATH_MAX`.
 pub(crate) const ENAMETOOLONG: Errno = Errno(36);
 /// There is no such system call.

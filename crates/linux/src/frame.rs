@@ -3,26 +3,26 @@
 //! ```text
 //!   higher addresses   interrupted code's stack
 //!                      128 bytes red zone (or the top of the alternate stack)
+//!                      vector state, at a multiple of 64; see `vectors`
 //!   frame + 312        siginfo, 128 bytes
 //!   frame + 8          ucontext, 304 bytes
 //!   frame              address of the restorer; RSP at the handler's entry, 8 mod 16
 //! ```
 //!
-//! The layout is `struct rt_sigframe` of asm/sigframe.h. Vector state is not in the frame
-//! (`fpstate` is null): a handler keeps it by the rules of the C calling convention, which is
-//! enough for signals that a program sends itself.
+//! The layout is `struct rt_sigframe` of asm/sigframe.h.
 
-use tinykvm::{Exception, Guest, Registers};
+use tinykvm::{Exception, Guest, Registers, VectorState};
 
 use crate::Flow;
 use crate::context::{Answer, Context, Failure, USER_END, copy_out};
-use crate::process::{PROCESS_ID, Process};
+use crate::pending::Info;
+use crate::process::{Process, State};
 use crate::signal::{
-    Action, AlternateStack, Disposition, SA_NODEFER, SA_ONSTACK, SA_RESETHAND, SA_RESTORER, SIGBUS,
-    SIGFPE, SIGILL, SIGSEGV, SIGTRAP, SYNCHRONOUS, bit,
+    Action, AlternateStack, Disposition, SA_NODEFER, SA_ONSTACK, SA_RESETHAND, SA_RESTART,
+    SA_RESTORER, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTRAP, bit,
 };
-use crate::system::USER_ID;
-use crate::wire::{Record, u64_at};
+use crate::vectors;
+use crate::wire::{Record, u32_at, u64_at};
 
 /// Size of the whole frame.
 const FRAME: usize = 440;
@@ -37,6 +37,8 @@ const UC_MACHINE: usize = 40;
 const UC_MASK: usize = 296;
 /// `UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS` in asm/ucontext.h.
 const FLAGS: u64 = 6;
+/// `UC_FP_XSTATE`: the vector state is a whole XSAVE area.
+const WITH_VECTORS: u64 = 1;
 /// The 8-byte registers come first, in this order.
 const REGISTER_COUNT: usize = 18;
 const MC_SEGMENTS: usize = 144;
@@ -44,6 +46,7 @@ const MC_ERROR: usize = 152;
 const MC_TRAP: usize = 160;
 const MC_OLD_MASK: usize = 168;
 const MC_ADDRESS: usize = 176;
+const MC_VECTORS: usize = 184;
 /// CS and SS as every 64-bit Linux program sees them.
 const SEGMENTS: u64 = 0x33 | 0x2b << 48;
 
@@ -55,32 +58,23 @@ const RESTORABLE_FLAGS: u64 = 0x5_0cd5;
 /// Flags that are clear when a handler starts: DF, RF, TF.
 const ENTRY_CLEARED: u64 = 0x1_0500;
 
-/// What a handler learns about its signal.
-#[derive(Debug, Clone, Copy)]
-struct Info {
-    number: u32,
-    /// `si_code`.
-    code: i32,
-    /// The 8 bytes at offset 16: sender (process and user), or address.
-    detail: u64,
-    /// Error code, vector and address of a CPU exception.
-    trap: Option<Exception>,
-}
+/// `SI_KERNEL` in asm-generic/siginfo.h.
+const SI_KERNEL: i32 = 0x80;
 
 impl Process {
-    /// Gives a processor exception to the program as the signal that Linux would send. Goes on in
-    /// the handler ([`Flow::Continue`]) if there is one and the signal is not blocked; otherwise
-    /// the exception is the program's end ([`Flow::Signal`]), and nothing was changed.
+    /// Gives a processor exception to the current thread as the signal that Linux would send. Goes
+    /// on in the handler ([`Flow::Continue`]) if there is one and the signal is not blocked;
+    /// otherwise the exception is the program's end ([`Flow::Signal`]), and nothing was changed.
     ///
     /// The guest's registers are replaced as a whole, from those at the exception.
     pub fn fault(&mut self, guest: &mut dyn Guest, exception: &Exception) -> Flow {
-        let info = fault_info(exception);
-        let signals = &self.state().signals;
-        let blocked = signals.blocked & bit(info.number) != 0;
-        if blocked || signals.disposition(info.number) != Disposition::Handler {
+        let info = fault_info(guest, exception);
+        let state = self.state();
+        let blocked = state.thread().signals.blocked & bit(info.number) != 0;
+        if blocked || state.signals.disposition(info.number) != Disposition::Handler {
             return fatal(info.number);
         }
-        enter_handler(self, guest, &exception.registers, info)
+        enter_handler(self, guest, &exception.registers, &info, Some(exception))
     }
 }
 
@@ -91,10 +85,9 @@ fn fatal(number: u32) -> Flow {
 }
 
 /// Signal, code and address for an exception vector; codes from asm-generic/siginfo.h.
-fn fault_info(fault: &Exception) -> Info {
-    const SI_KERNEL: i32 = 0x80;
+fn fault_info(guest: &mut dyn Guest, fault: &Exception) -> Info {
     let rip = fault.registers.rip;
-    let (number, code, detail) = match fault.vector {
+    let (number, code, address) = match fault.vector {
         0 => (SIGFPE, 1, rip),             // #DE: FPE_INTDIV
         1 => (SIGTRAP, 2, rip),            // #DB: TRAP_TRACE
         3 => (SIGTRAP, SI_KERNEL, 0),      // #BP
@@ -106,103 +99,189 @@ fn fault_info(fault: &Exception) -> Info {
             if fault.error_code & 1 != 0 { 2 } else { 1 },
             fault.address,
         ),
-        16 | 19 => (SIGFPE, 7, rip), // #MF, #XM: FPE_FLTINV, not decoded further
-        17 => (SIGBUS, 1, 0),        // #AC: BUS_ADRALN
-        _ => (SIGSEGV, SI_KERNEL, 0), // #GP and the rest
+        16 | 19 => (SIGFPE, arithmetic_code(guest, fault.vector == 16), rip), // #MF, #XM
+        17 => (SIGBUS, 1, 0),                                                 // #AC: BUS_ADRALN
+        _ => (SIGSEGV, SI_KERNEL, 0),                                         // #GP and the rest
     };
     Info {
         number,
         code,
-        detail,
-        trap: Some(*fault),
+        fields: [address, 0, 0, 0],
     }
 }
 
-/// Delivers what is pending and not blocked, each signal on top of the one before, as Linux does
-/// on the way out of a system call.
+/// `FPE_*` of a floating-point exception, by its flag that is set and not masked (Intel SDM
+/// volume 1, 8.1.3 and 10.2.3).
+fn arithmetic_code(guest: &mut dyn Guest, x87: bool) -> i32 {
+    let state = guest.vector_state();
+    let area = state.as_ref().map(VectorState::bytes).unwrap_or_default();
+    let flags = if x87 {
+        let words = u32_at(area, 0);
+        words >> 16 & !words
+    } else {
+        let mxcsr = u32_at(area, 24);
+        mxcsr & !(mxcsr >> 7)
+    };
+    match flags & 0x3f {
+        set if set & 1 != 0 => 7,    // FPE_FLTINV
+        set if set & 4 != 0 => 3,    // FPE_FLTDIV
+        set if set & 8 != 0 => 4,    // FPE_FLTOVF
+        set if set & 0x12 != 0 => 5, // FPE_FLTUND
+        set if set & 0x20 != 0 => 6, // FPE_FLTRES
+        _ => 7,
+    }
+}
+
+/// Delivers to the current thread what is pending and not blocked, each signal on top of the one
+/// before, as Linux does on the way to user code.
 pub(crate) fn deliver_pending(process: &mut Process, guest: &mut dyn Guest) -> Flow {
-    /// `SI_TKILL` in asm-generic/siginfo.h; `SI_USER` is 0.
-    const SI_TKILL: i32 = -6;
-    loop {
-        let signals = &process.state().signals;
-        let ready = signals.pending & !signals.blocked;
-        if ready == 0 {
-            return Flow::Continue;
-        }
-        let first = if ready & SYNCHRONOUS != 0 {
-            ready & SYNCHRONOUS
-        } else {
-            ready
-        };
-        let number = first.trailing_zeros() + 1;
-        let code = if signals.to_thread & bit(number) != 0 {
-            SI_TKILL
-        } else {
-            0
-        };
-        process.state_mut().signals.pending &= !bit(number);
-        let sender = u64::from(PROCESS_ID) | u64::from(USER_ID) << 32;
-        match process.state().signals.disposition(number) {
+    if process.state().deliverable_set(process.state().thread()) == 0 {
+        return Flow::Continue;
+    }
+    while let Some(info) = take(process.state_mut()) {
+        let state = process.state_mut();
+        state.note_overrun(&info);
+        match state.signals.disposition(info.number) {
             Disposition::Ignore => {}
-            Disposition::Fatal => return fatal(number),
+            Disposition::Fatal => return fatal(info.number),
             Disposition::Handler => {
-                let info = Info {
-                    number,
-                    code,
-                    detail: sender,
-                    trap: None,
-                };
+                let restart = state.thread_mut().signals.restart.take();
+                if let Some(number) = restart
+                    && state.signals.action(info.number).flags & SA_RESTART != 0
+                {
+                    make_again(guest, number);
+                }
                 let now = *guest.registers();
-                match enter_handler(process, guest, &now, info) {
+                match enter_handler(process, guest, &now, &info, None) {
                     Flow::Continue => {}
                     end => return end,
                 }
             }
         }
     }
+    let thread = process.state_mut().thread_mut();
+    thread.signals.restart = None;
+    thread.restore_mask();
+    Flow::Continue
+}
+
+/// The next signal for the current thread: its own first.
+fn take(state: &mut State) -> Option<Info> {
+    let signals = &mut state.threads.current.signals;
+    let allowed = !signals.blocked;
+    let own = signals.pending.take(allowed);
+    own.or_else(|| state.signals.pending.take(allowed))
+}
+
+/// The interrupted call is made anew: back to its instruction.
+fn make_again(guest: &mut dyn Guest, number: u16) {
+    /// Length of `syscall`.
+    const SYSCALL: u64 = 2;
+    let now = *guest.registers();
+    guest.set_context(&Registers {
+        rip: now.rip.wrapping_sub(SYSCALL),
+        rax: u64::from(number),
+        ..now
+    });
 }
 
 /// Builds the frame and points the registers at the handler. A program whose stack cannot take
-/// the frame, or whose action is unusable, ends with SIGSEGV.
+/// the frame, or whose action is unusable, gets SIGSEGV instead; it ends where that has no handler
+/// that could run.
 fn enter_handler(
     process: &mut Process,
     guest: &mut dyn Guest,
     before: &Registers,
-    info: Info,
+    info: &Info,
+    fault: Option<&Exception>,
 ) -> Flow {
-    let signals = &process.state().signals;
-    let action = signals.action(info.number);
-    let (blocked, alternate) = (signals.blocked, signals.alternate);
-    let usable = action.flags & SA_RESTORER != 0 && action.handler < USER_END;
-    let Some(at) = place_frame(before.rsp, action, alternate).filter(|_| usable) else {
-        return fatal(SIGSEGV);
-    };
-    let frame = build_frame(before, action, alternate, blocked, info);
-    if copy_out(guest, at, frame.as_bytes()).is_err() {
-        return fatal(SIGSEGV);
+    if push_frame(process, guest, before, info, fault).is_some() {
+        return Flow::Continue;
     }
+    let instead = Info {
+        number: SIGSEGV,
+        code: SI_KERNEL,
+        fields: [0; 4],
+    };
+    let state = process.state();
+    let handled = info.number != SIGSEGV
+        && state.thread().signals.blocked & bit(SIGSEGV) == 0
+        && state.signals.disposition(SIGSEGV) == Disposition::Handler;
+    if handled && push_frame(process, guest, before, &instead, None).is_some() {
+        Flow::Continue
+    } else {
+        fatal(SIGSEGV)
+    }
+}
 
-    let signals = &mut process.state_mut().signals;
+/// What goes into a frame besides the registers.
+struct Contents<'a> {
+    action: Action,
+    alternate: AlternateStack,
+    /// The mask to go back to.
+    mask: u64,
+    info: &'a Info,
+    fault: Option<&'a Exception>,
+    /// Address of the vector state; 0 without.
+    vectors: u64,
+}
+
+/// `None` if the frame cannot be built; then nothing but dead stack was changed.
+fn push_frame(
+    process: &mut Process,
+    guest: &mut dyn Guest,
+    before: &Registers,
+    info: &Info,
+    fault: Option<&Exception>,
+) -> Option<()> {
+    let state = process.state();
+    let action = state.signals.action(info.number);
+    let signals = &state.thread().signals;
+    let (blocked, alternate) = (signals.blocked, signals.alternate);
+    if action.flags & SA_RESTORER == 0 || action.handler >= USER_END {
+        return None;
+    }
+    let area = guest.vector_state().ok().map(|now| vectors::to_frame(&now));
+    let area = area.unwrap_or_default();
+    let (at, vectors) = place_frame(before.rsp, area.len() as u64, action, alternate)?;
+    let contents = Contents {
+        action,
+        alternate,
+        mask: signals.saved.unwrap_or(blocked),
+        info,
+        fault,
+        vectors: if area.is_empty() { 0 } else { vectors },
+    };
+    let frame = build_frame(before, &contents);
+    copy_out(guest, vectors, &area).ok()?;
+    copy_out(guest, at, frame.as_bytes()).ok()?;
+    let state = process.state_mut();
     let own = if action.flags & SA_NODEFER == 0 {
         bit(info.number)
     } else {
         0
     };
+    let signals = &mut state.thread_mut().signals;
+    signals.saved = None;
     signals.block(blocked | action.mask | own);
     signals.alternate = alternate.while_in_use();
     if action.flags & SA_RESETHAND != 0 {
-        signals.set_action(
-            info.number,
-            Action {
-                handler: 0,
-                ..action
-            },
-        );
+        let default = Action {
+            handler: 0,
+            ..action
+        };
+        state.set_action(info.number, default);
     }
+    enter(guest, before, action, at, info.number);
+    Some(())
+}
+
+/// Goes to the handler.
+fn enter(guest: &mut dyn Guest, before: &Registers, action: Action, at: u64, number: u32) {
     let rflags = before.rflags & !ENTRY_CLEARED;
-    *guest.registers_mut() = Registers {
+    guest.set_context(&Registers {
         rax: 0,
-        rdi: u64::from(info.number),
+        rdi: u64::from(number),
         rsi: at + INFO as u64,
         rdx: at + CONTEXT as u64,
         rsp: at,
@@ -212,12 +291,16 @@ fn enter_handler(
         rcx: action.handler,
         r11: rflags,
         ..*before
-    };
-    Flow::Continue
+    });
 }
 
-/// Where the frame goes; `None` if there is no room.
-fn place_frame(rsp: u64, action: Action, alternate: AlternateStack) -> Option<u64> {
+/// Where the frame and the vector state above it go; `None` if there is no room.
+fn place_frame(
+    rsp: u64,
+    vectors: u64,
+    action: Action,
+    alternate: AlternateStack,
+) -> Option<(u64, u64)> {
     let switches =
         action.flags & SA_ONSTACK != 0 && alternate.size != 0 && !alternate.contains(rsp);
     let top = if switches {
@@ -225,42 +308,41 @@ fn place_frame(rsp: u64, action: Action, alternate: AlternateStack) -> Option<u6
     } else {
         rsp.checked_sub(RED_ZONE)?
     };
+    let area = top.checked_sub(vectors)? & !63;
     // As after a call: 8 below a multiple of 16.
-    let at = (top.checked_sub(FRAME as u64)? & !15).checked_sub(8)?;
+    let at = (area.checked_sub(FRAME as u64)? & !15).checked_sub(8)?;
     let overflows = (switches || alternate.contains(rsp)) && at < alternate.base;
-    (!overflows).then_some(at)
+    (!overflows).then_some((at, area))
 }
 
 /// The bytes of the frame.
-fn build_frame(
-    before: &Registers,
-    action: Action,
-    alternate: AlternateStack,
-    blocked: u64,
-    info: Info,
-) -> Record<FRAME> {
+fn build_frame(before: &Registers, contents: &Contents<'_>) -> Record<FRAME> {
     let machine = CONTEXT + UC_MACHINE;
+    let whole = if contents.vectors == 0 {
+        0
+    } else {
+        WITH_VECTORS
+    };
+    let stack = contents.alternate.record(before.rsp);
     let mut frame = Record::new()
-        .u64(0, action.restorer)
-        .u64(CONTEXT + UC_FLAGS, FLAGS)
-        .bytes(CONTEXT + UC_STACK, alternate.record(before.rsp).as_bytes())
+        .u64(0, contents.action.restorer)
+        .u64(CONTEXT + UC_FLAGS, FLAGS | whole)
+        .bytes(CONTEXT + UC_STACK, stack.as_bytes())
         .u64(machine + MC_SEGMENTS, SEGMENTS)
-        .u64(machine + MC_OLD_MASK, blocked)
-        .u64(CONTEXT + UC_MASK, blocked);
+        .u64(machine + MC_OLD_MASK, contents.mask)
+        .u64(machine + MC_VECTORS, contents.vectors)
+        .u64(CONTEXT + UC_MASK, contents.mask)
+        .bytes(INFO, contents.info.record().as_bytes());
     for (index, value) in in_frame_order(before).into_iter().enumerate() {
         frame = frame.u64(machine + 8 * index, value);
     }
-    if let Some(fault) = info.trap {
+    if let Some(fault) = contents.fault {
         frame = frame
             .u64(machine + MC_ERROR, fault.error_code)
             .u64(machine + MC_TRAP, u64::from(fault.vector))
             .u64(machine + MC_ADDRESS, fault.address);
     }
-    // siginfo: si_signo, si_errno, si_code, then by kind
     frame
-        .u32(INFO, info.number)
-        .i32(INFO + 8, info.code)
-        .u64(INFO + 16, info.detail)
 }
 
 /// The registers in the order of `struct sigcontext_64`.
@@ -318,8 +400,16 @@ pub(crate) fn rt_sigreturn(context: &mut Context<'_>) -> Answer {
     if back.rip >= USER_END {
         return Err(end());
     }
+    // Without the engine's vector state there is none in the frame either.
+    if let Ok(current) = context.guest.vector_state() {
+        let at = u64_at(&record, UC_MACHINE + MC_VECTORS);
+        let state = vectors::from_frame(context.guest, at, &current).ok_or_else(end)?;
+        if state != current {
+            context.guest.set_vector_state(&state).map_err(|_| end())?;
+        }
+    }
     let stack = record[UC_STACK..].first_chunk().map(AlternateStack::parse);
-    let signals = &mut context.state_mut().signals;
+    let signals = &mut context.thread_mut().signals;
     signals.block(u64_at(&record, UC_MASK));
     // As in Linux: not while on it, and nonsense is passed over.
     if let Some(Ok(stack)) = stack
@@ -327,8 +417,8 @@ pub(crate) fn rt_sigreturn(context: &mut Context<'_>) -> Answer {
     {
         signals.alternate = stack;
     }
-    *context.guest.registers_mut() = back;
-    Ok(back.rax)
+    context.guest.set_context(&back);
+    Err(Failure::Done)
 }
 
 #[cfg(test)]

@@ -1,45 +1,79 @@
-//! Futexes of a program with one thread: nobody else can ever wake it.
+//! Futexes: a word of memory that threads wait on. Those with priority inheritance are in
+//! `futex::lock`.
+//!
+//! All memory belongs to one program, so a word is known by its address, private or not. Only one
+//! thread runs at a time, and none while a call is answered, so to look at a word and to wait is
+//! one step by itself.
+
+mod lock;
 
 use std::time::Duration;
 
 use crate::block::{Block, Wait};
 use crate::context::{Answer, Context, Failure, check_user_range};
 use crate::errno::{EAGAIN, EINVAL, ENOSYS, ETIMEDOUT};
+use crate::process::State;
+use crate::threads::Waiting;
 use crate::wire::duration;
+
+pub(crate) use lock::owner_died;
 
 // Operations: linux/futex.h
 const WAIT: u32 = 0;
 const WAKE: u32 = 1;
 const REQUEUE: u32 = 3;
 const CMP_REQUEUE: u32 = 4;
+const WAKE_OP: u32 = 5;
+const LOCK_PI: u32 = 6;
+const UNLOCK_PI: u32 = 7;
+const TRYLOCK_PI: u32 = 8;
 const WAIT_BITSET: u32 = 9;
 const WAKE_BITSET: u32 = 10;
+const LOCK_PI2: u32 = 13;
 const PRIVATE_FLAG: u32 = 128;
 const CLOCK_REALTIME_FLAG: u32 = 256;
 
 /// `futex(word, operation, value, timeout, word 2, value 3)`
+///
+/// `FUTEX_WAIT_REQUEUE_PI` and `FUTEX_CMP_REQUEUE_PI` do not exist: no C library uses them any
+/// more.
 pub(crate) fn futex(context: &mut Context<'_>) -> Answer {
     let word = context.word(0);
     let flags = context.uint(1) & (PRIVATE_FLAG | CLOCK_REALTIME_FLAG);
+    let realtime = flags & CLOCK_REALTIME_FLAG != 0;
     let operation = context.uint(1) & !flags;
+    if realtime && !matches!(operation, WAIT_BITSET | LOCK_PI2) {
+        return Err(ENOSYS.into());
+    }
     match operation {
-        WAIT | WAIT_BITSET => wait(context, operation, flags & CLOCK_REALTIME_FLAG != 0),
-        WAKE | WAKE_BITSET | REQUEUE | CMP_REQUEUE => {
+        WAIT => wait(context, u32::MAX, false, false),
+        WAIT_BITSET => wait(context, context.uint(5), true, realtime),
+        WAKE | WAKE_BITSET => {
+            let bits = if operation == WAKE {
+                u32::MAX
+            } else {
+                context.uint(5)
+            };
             check_word(word)?;
-            if operation == WAKE_BITSET && context.uint(5) == 0 {
+            if bits == 0 {
                 return Err(EINVAL.into());
             }
-            if matches!(operation, REQUEUE | CMP_REQUEUE) {
-                check_word(context.word(4))?;
-            }
-            if operation == CMP_REQUEUE && load(context, word)? != context.uint(5) {
-                return Err(EAGAIN.into());
-            }
-            // Nobody waits.
-            Ok(0)
+            let most = count(context.int(2)).max(1);
+            Ok(wake_if_any(context, word, most, bits))
         }
+        REQUEUE | CMP_REQUEUE => requeue(context, operation == CMP_REQUEUE),
+        WAKE_OP => wake_and_change(context),
+        LOCK_PI => lock::lock(context, true),
+        LOCK_PI2 => lock::lock(context, realtime),
+        UNLOCK_PI => lock::unlock(context),
+        TRYLOCK_PI => lock::try_lock(context),
         _ => Err(ENOSYS.into()),
     }
+}
+
+/// A count as Linux takes it: an `int`, and what is negative counts as none.
+fn count(value: i32) -> usize {
+    usize::try_from(value).unwrap_or(0)
 }
 
 fn check_word(address: u64) -> Result<(), Failure> {
@@ -53,44 +87,175 @@ fn load(context: &Context<'_>, address: u64) -> Result<u32, Failure> {
     Ok(u32::from_le_bytes(context.read(address)?))
 }
 
-/// Waits for the timeout if there is one. Without one this is a deadlock.
-fn wait(context: &mut Context<'_>, operation: u32, realtime: bool) -> Answer {
+/// Waits for a wake, or until the timeout.
+fn wait(context: &mut Context<'_>, bits: u32, absolute: bool, realtime: bool) -> Answer {
     let (word, timeout) = (context.word(0), context.word(3));
-    let limit = if timeout == 0 {
-        None
-    } else {
-        Some(duration(&context.read(timeout)?)?)
-    };
-    if operation == WAIT_BITSET && context.uint(5) == 0 {
+    let until = deadline(context, timeout, absolute, realtime)?;
+    if bits == 0 {
         return Err(EINVAL.into());
     }
     check_word(word)?;
-    if load(context, word)? != context.uint(2) {
-        return Err(EAGAIN.into());
-    }
     if context.timed_out() {
         return Err(ETIMEDOUT.into());
     }
-    let until = limit.map(|limit| {
-        let limit = from_now(context, limit, operation == WAIT_BITSET, realtime);
-        context.deadline(limit)
-    });
-    // Nobody else can wake it.
-    let on = Wait::Nothing;
-    Err(Block {
-        on,
-        ..Block::event(until)
+    if !context.attempt.again && load(context, word)? != context.uint(2) {
+        return Err(EAGAIN.into());
     }
-    .into())
+    let on = Wait::Futex {
+        address: word,
+        bits,
+    };
+    let block = Block::on(on, until);
+    // To wait for the same span again would be to wait longer.
+    Err(if until.is_none() || absolute {
+        block.restarting().into()
+    } else {
+        block.into()
+    })
 }
 
-/// `WAIT` says how long, `WAIT_BITSET` until when.
-fn from_now(context: &Context<'_>, limit: Duration, absolute: bool, realtime: bool) -> Duration {
-    match (absolute, realtime) {
-        (false, _) => limit,
-        (true, true) => limit.saturating_sub(context.guest.realtime()),
-        (true, false) => limit.saturating_sub(context.guest.monotonic()),
+/// The monotonic time of a timeout, which says how long or until when. Looked at once.
+fn deadline(
+    context: &mut Context<'_>,
+    timeout: u64,
+    absolute: bool,
+    realtime: bool,
+) -> Result<Option<Duration>, Failure> {
+    if timeout == 0 {
+        return Ok(None);
     }
+    if let Some(known) = context.attempt.deadline {
+        return Ok(Some(known));
+    }
+    let time = duration(&context.read(timeout)?)?;
+    let from_now = match (absolute, realtime) {
+        (false, _) => time,
+        (true, true) => time.saturating_sub(context.guest.realtime()),
+        (true, false) => time.saturating_sub(context.guest.monotonic()),
+    };
+    Ok(Some(context.deadline(from_now)))
+}
+
+/// True if a thread waits for a wake at this word that names one of the bits.
+fn waits_at(waiting: &Waiting, word: u64, wanted: u32) -> bool {
+    let Wait::Futex { address, bits } = waiting.block.on else {
+        return false;
+    };
+    address == word && bits & wanted != 0 && waiting.answer.is_none()
+}
+
+/// The threads whose wait fulfils a condition, those that wait longest first, and at most `most`.
+fn waiters(state: &State, most: usize, is_one: impl Fn(&Waiting) -> bool) -> Vec<u32> {
+    let threads = state.threads.iter().filter_map(|thread| {
+        let waiting = thread.wait.as_ref().filter(|waiting| is_one(waiting))?;
+        Some((waiting.order, thread.id))
+    });
+    let mut found: Vec<_> = threads.collect();
+    found.sort_unstable();
+    found.truncate(most);
+    found.into_iter().map(|(_, id)| id).collect()
+}
+
+/// Ends a thread's wait with 0.
+fn release(state: &mut State, id: u32) {
+    if let Some(waiting) = state.threads.find_mut(id).and_then(|one| one.wait.as_mut()) {
+        waiting.answer = Some(0);
+    }
+    state.threads.queue(id);
+}
+
+/// Wakes up to `most` threads that wait at a word, and returns how many.
+pub(crate) fn wake(state: &mut State, word: u64, most: usize, bits: u32) -> u64 {
+    let found = waiters(state, most, |waiting| waits_at(waiting, word, bits));
+    for &id in &found {
+        release(state, id);
+    }
+    found.len() as u64
+}
+
+/// As [`wake`], but leaves the state alone if nobody waits.
+fn wake_if_any(context: &mut Context<'_>, word: u64, most: usize, bits: u32) -> u64 {
+    if context.state().threads.is_alone() {
+        return 0;
+    }
+    wake(context.state_mut(), word, most, bits)
+}
+
+/// `FUTEX_REQUEUE`, `FUTEX_CMP_REQUEUE`: wakes some, and the others wait at the second word.
+fn requeue(context: &mut Context<'_>, compare: bool) -> Answer {
+    let (from, to) = (context.word(0), context.word(4));
+    let (most, moved) = (context.int(2), context.uint(3).cast_signed());
+    if most < 0 || moved < 0 {
+        return Err(EINVAL.into());
+    }
+    check_word(from)?;
+    check_word(to)?;
+    if compare && load(context, from)? != context.uint(5) {
+        return Err(EAGAIN.into());
+    }
+    if context.state().threads.is_alone() {
+        return Ok(0);
+    }
+    let state = context.state_mut();
+    let woken = wake(state, from, count(most), u32::MAX);
+    let found = waiters(state, count(moved), |waiting| {
+        waits_at(waiting, from, u32::MAX)
+    });
+    for &id in &found {
+        let order = state.threads.next_wait();
+        let thread = state.threads.find_mut(id);
+        if let Some(waiting) = thread.and_then(|thread| thread.wait.as_mut())
+            && let Wait::Futex { address, .. } = &mut waiting.block.on
+        {
+            *address = to;
+            waiting.order = order;
+        }
+    }
+    let moved = if compare { found.len() as u64 } else { 0 };
+    Ok(woken + moved)
+}
+
+/// `FUTEX_WAKE_OP`: changes the second word, wakes at the first, and at the second if what was
+/// there says so.
+fn wake_and_change(context: &mut Context<'_>) -> Answer {
+    let (first, second) = (context.word(0), context.word(4));
+    check_word(first)?;
+    check_word(second)?;
+    let code = context.uint(5);
+    let signed = |bits: u32| (bits << 20).cast_signed() >> 20;
+    let (argument, comparand) = (signed(code >> 12 & 0xfff), signed(code & 0xfff));
+    let argument = match code >> 31 {
+        0 => argument.cast_unsigned(),
+        // FUTEX_OP_OPARG_SHIFT
+        _ => 1_u32.wrapping_shl(argument.cast_unsigned() & 31),
+    };
+    let old = load(context, second)?;
+    let new = match code >> 28 & 7 {
+        0 => argument,
+        1 => old.wrapping_add(argument),
+        2 => old | argument,
+        3 => old & !argument,
+        4 => old ^ argument,
+        _ => return Err(ENOSYS.into()),
+    };
+    let seen = old.cast_signed();
+    let also = match code >> 24 & 15 {
+        0 => seen == comparand,
+        1 => seen != comparand,
+        2 => seen < comparand,
+        3 => seen <= comparand,
+        4 => seen > comparand,
+        5 => seen >= comparand,
+        _ => return Err(ENOSYS.into()),
+    };
+    context.write(second, &new.to_le_bytes())?;
+    let most = count(context.int(2)).max(1);
+    let mut woken = wake_if_any(context, first, most, u32::MAX);
+    if also {
+        let most = count(context.uint(3).cast_signed()).max(1);
+        woken += wake_if_any(context, second, most, u32::MAX);
+    }
+    Ok(woken)
 }
 
 #[cfg(test)]

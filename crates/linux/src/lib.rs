@@ -8,7 +8,7 @@
 //! behind the trait [`Host`]. Nothing here needs KVM, so everything is tested on plain buffers.
 //!
 //! ```text
-//! Process::syscall ── table ──> one handler per call ──> result in RAX, then pending signals
+//! Process::syscall ── table ──> one handler per call ──> result in RAX, then who runs, signals
 //!                        │         memory, descriptor, io, poll, file, signal, frame,
 //!                        │         thread, futex, time, system
 //!                        └ what the call needs from the host ──> access::decide
@@ -27,6 +27,7 @@
 
 mod access;
 mod block;
+mod clone;
 mod connect_rules;
 mod context;
 #[allow(dead_code, reason = "nothing else can be opened yet")]
@@ -38,6 +39,7 @@ mod file;
 mod frame;
 mod futex;
 mod io;
+mod kill;
 mod look;
 mod memfd;
 mod memory;
@@ -46,12 +48,15 @@ mod network;
 mod object;
 mod objects;
 mod pair;
+mod pending;
 mod pipe;
 mod poll;
 mod process;
 mod readiness;
+mod robust;
 mod scheduler;
 mod signal;
+mod sigwait;
 mod slab;
 mod stack;
 #[allow(dead_code, reason = "nothing else can be opened yet")]
@@ -59,10 +64,13 @@ mod stat;
 mod system;
 mod table;
 mod thread;
+mod threads;
 mod time;
+mod timer;
 mod timerfd;
 mod unknown;
 mod vdso;
+mod vectors;
 mod wire;
 
 #[cfg(test)]

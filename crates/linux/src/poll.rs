@@ -49,7 +49,7 @@ impl Limit {
     }
 }
 
-/// Looks at the signal mask that a call brings with it, if it brings one.
+/// Takes the signal mask that a call brings with it, if it brings one, until it is answered.
 pub(crate) fn borrow_mask(
     context: &mut Context<'_>,
     address: u64,
@@ -59,7 +59,8 @@ pub(crate) fn borrow_mask(
         if size != 8 {
             return Err(EINVAL.into());
         }
-        context.read::<8>(address)?;
+        let mask = u64::from_le_bytes(context.read(address)?);
+        context.temporary_mask(mask);
     }
     Ok(())
 }

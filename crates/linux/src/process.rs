@@ -3,25 +3,28 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tinykvm::Guest;
+use tinykvm::{EngineError, Guest};
 
+use crate::block::Attempt;
 use crate::connect_rules::ConnectRules;
-use crate::context::{Failure, low_half};
+use crate::context::low_half;
 use crate::descriptor::Descriptors;
 use crate::errno::ENOSYS;
 use crate::network::Socket;
 use crate::objects::Objects;
 use crate::signal::Signals;
 use crate::system::{DEFAULT_LIMITS, Limit};
+use crate::threads::{Thread, Threads};
+use crate::timer::Timers;
 use crate::unknown::UnknownCalls;
-use crate::{Flow, Host, frame, table};
+use crate::{Flow, Host, table};
 
-/// The only process and the only thread of a guest. (0 is never a process in Linux, and some
+/// The only process of a guest, and its first thread. (0 is never a process in Linux, and some
 /// programs take it for an error.)
 pub(crate) const PROCESS_ID: u32 = 1;
 
 /// How a program is started, and what it is told about itself.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct ProcessOptions {
     /// `argv`, with the program's name first.
     pub arguments: Vec<Vec<u8>>,
@@ -31,6 +34,8 @@ pub struct ProcessOptions {
     pub executable: Vec<u8>,
     /// The guest's memory in bytes, for programs that ask (`sysinfo`); 0 if nobody knows.
     pub memory: u64,
+    /// The most threads at a time. Each one costs the host about a kilobyte, and its vector state.
+    pub threads: usize,
     /// Descriptors 0 to 2 look like a terminal. C libraries then write each line of output when
     /// it is complete; otherwise they collect it in a buffer, which is lost if the guest is
     /// reset before it is full.
@@ -39,24 +44,34 @@ pub struct ProcessOptions {
     pub connect: ConnectRules,
 }
 
+impl Default for ProcessOptions {
+    fn default() -> Self {
+        Self {
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            executable: Vec::new(),
+            memory: 0,
+            threads: 256,
+            terminal: false,
+            connect: ConnectRules::default(),
+        }
+    }
+}
+
 /// What the program can change and a reset puts back.
 #[derive(Debug, Clone)]
 pub(crate) struct State {
+    pub(crate) threads: Threads,
     pub(crate) signals: Signals,
+    pub(crate) timers: Timers,
     pub(crate) descriptors: Descriptors,
     pub(crate) objects: Objects,
     pub(crate) limits: [Limit; 16],
-    /// The thread's name, NUL-padded (`TASK_COMM_LEN` in linux/sched.h).
-    pub(crate) name: [u8; 16],
     pub(crate) umask: u32,
-    /// What `set_robust_list` was given.
-    pub(crate) robust_list: u64,
     /// Monotonic time at the start of the program, where its CPU clock starts.
     pub(crate) started: Duration,
-    #[allow(
-        dead_code,
-        reason = "there is one thread, and nothing changes by itself"
-    )]
+    /// Monotonic time of the freeze, until the program goes on.
+    frozen: Option<Duration>,
     /// Counts changes of what calls can wait for.
     generation: u64,
 }
@@ -66,6 +81,21 @@ impl State {
     /// made again.
     pub(crate) fn changed(&mut self) {
         self.generation = self.generation.wrapping_add(1);
+    }
+
+    /// Changes with [`Self::changed`].
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// The thread that has the processor.
+    pub(crate) fn thread(&self) -> &Thread {
+        &self.threads.current
+    }
+
+    /// The thread that has the processor, to change.
+    pub(crate) fn thread_mut(&mut self) -> &mut Thread {
+        &mut self.threads.current
     }
 }
 
@@ -80,6 +110,10 @@ pub struct Process {
     state: Arc<State>,
     /// Monotonic time when timers were first asked for since the last call of the program began.
     resumed: Option<Duration>,
+    /// The guest was given time slices.
+    pub(crate) sliced: bool,
+    /// Monotonic time at which the current thread's turn is over.
+    pub(crate) slice_end: Option<Duration>,
 }
 
 impl Process {
@@ -87,14 +121,15 @@ impl Process {
     #[must_use]
     pub fn new(options: &ProcessOptions) -> Self {
         let state = State {
+            threads: Threads::new(Thread::first(comm(&options.executable))),
             signals: Signals::default(),
+            timers: Timers::default(),
             descriptors: Descriptors::default(),
             objects: Objects::default(),
             limits: DEFAULT_LIMITS,
-            name: comm(&options.executable),
             umask: 0o022,
-            robust_list: 0,
             started: Duration::ZERO,
+            frozen: None,
             generation: 0,
         };
         Self {
@@ -102,6 +137,8 @@ impl Process {
             unknown: UnknownCalls::default(),
             state: Arc::new(state),
             resumed: None,
+            sliced: false,
+            slice_end: None,
         }
     }
 
@@ -118,19 +155,69 @@ impl Process {
             guest.registers_mut().rax = ENOSYS.to_result();
             return Flow::Continue;
         };
-        guest.registers_mut().rax = match self.answer(guest, host, call) {
-            Ok(value) => value,
-            Err(Failure::Error(error)) => error.to_result(),
-            Err(Failure::Stop(flow)) => return flow,
-            Err(Failure::Block(_)) => return Flow::Deadlock,
-        };
-        frame::deliver_pending(self, guest)
+        // After a deadline in the middle of a wait.
+        if self.state().thread().wait.is_some() {
+            self.state_mut().thread_mut().wait = None;
+        }
+        match self.attempt(guest, host, call, Attempt::default()) {
+            Ok(turn) => self.proceed(guest, host, turn),
+            Err(flow) => flow,
+        }
     }
 
-    /// The guest's time slice is over: another of its threads may run now.
-    pub fn time_slice(&mut self, guest: &mut dyn Guest, host: &mut dyn Host) -> Flow {
-        let _ = (guest, host);
-        Flow::Continue
+    /// The program is frozen here, to be forked: the current thread is the one that waits for
+    /// requests. For timers that send signals, and the waits of its other threads, no time passes
+    /// from now until it goes on. Its connections to the outside end; in the forks they are broken
+    /// (`ECONNRESET`).
+    pub fn freeze(&mut self, guest: &dyn Guest) {
+        let now = guest.monotonic();
+        self.begin();
+        let sockets = &self.state.objects.sockets;
+        let open: Vec<_> = sockets
+            .numbers()
+            .filter(|&number| sockets.get(number).is_some_and(Socket::is_open))
+            .collect();
+        for number in open {
+            if let Ok(socket) = self.state_mut().object_mut::<Socket>(number) {
+                socket.freeze();
+            }
+        }
+        let state = self.state_mut();
+        state.threads.freeze();
+        state.frozen = Some(now);
+    }
+
+    /// Prepares for a request, before the registers are loaded for it: the thread that waits for
+    /// requests gets the processor, whichever answered the last one. The others go on when it
+    /// waits, or its time slice is over.
+    ///
+    /// # Errors
+    /// [`EngineError`] if the guest's vector state cannot be exchanged.
+    pub fn begin_call(&mut self, guest: &mut dyn Guest) -> Result<(), EngineError> {
+        let state = self.state();
+        if state.threads.is_caller_alone() && state.timers.next().is_none() && !self.sliced {
+            return Ok(());
+        }
+        let now = guest.monotonic();
+        self.slice_end = None;
+        let state = self.state_mut();
+        if let Some(frozen) = state.frozen.take() {
+            let by = now.saturating_sub(frozen);
+            state.threads.postpone(by);
+            state.timers.postpone(by);
+            // What they wait for may have changed with the time.
+            state.changed();
+        }
+        state.threads.call(guest)?;
+        self.arm(guest, now);
+        Ok(())
+    }
+
+    /// The current thread failed and goes no further. What is called next is the callback for that.
+    pub fn failed(&mut self) {
+        if !self.state().threads.is_alone() {
+            self.state_mut().thread_mut().ended = true;
+        }
     }
 
     /// Goes back to the state of `template`, of which `self` is a clone. Costs a pointer
@@ -146,22 +233,6 @@ impl Process {
     /// were due meanwhile, only one counts.
     pub fn begin(&mut self) {
         self.resumed = None;
-    }
-
-    /// The program is frozen, to be forked: its connections to the outside end. In the forks they
-    /// are broken (`ECONNRESET`).
-    pub fn freeze(&mut self) {
-        self.begin();
-        let sockets = &self.state.objects.sockets;
-        let open: Vec<_> = sockets
-            .numbers()
-            .filter(|&number| sockets.get(number).is_some_and(Socket::is_open))
-            .collect();
-        for number in open {
-            if let Ok(socket) = self.state_mut().object_mut::<Socket>(number) {
-                socket.freeze();
-            }
-        }
     }
 
     /// When the present call began, as far as timers need to know.

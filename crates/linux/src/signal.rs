@@ -1,8 +1,11 @@
-//! Signal actions, masks and sending. Delivery to a handler is in `frame`.
+//! Signal actions, masks and alternate stacks. Sending is in `kill`, waiting in `sigwait`,
+//! delivery to a handler in `frame`.
 
 use crate::context::{Answer, Context};
-use crate::errno::{EFAULT, EINVAL, ENOMEM, EPERM, ESRCH, Errno};
-use crate::process::PROCESS_ID;
+use crate::errno::{EFAULT, EINVAL, ENOMEM, EPERM, Errno};
+use crate::pending::Pending;
+use crate::process::{PROCESS_ID, State};
+use crate::threads::Thread;
 use crate::wire::{Record, u32_at, u64_at};
 
 // Signal numbers: asm/signal.h
@@ -21,13 +24,14 @@ const SIGTTOU: u32 = 22;
 const SIGURG: u32 = 23;
 const SIGWINCH: u32 = 28;
 const SIGSYS: u32 = 31;
-const LAST: u32 = 64;
+pub(crate) const LAST: u32 = 64;
 
 // Handler values and action flags: asm-generic/signal-defs.h, asm/signal.h
 const SIG_DFL: u64 = 0;
 const SIG_IGN: u64 = 1;
 pub(crate) const SA_RESTORER: u64 = 0x0400_0000;
 pub(crate) const SA_ONSTACK: u64 = 0x0800_0000;
+pub(crate) const SA_RESTART: u64 = 0x1000_0000;
 pub(crate) const SA_NODEFER: u64 = 0x4000_0000;
 pub(crate) const SA_RESETHAND: u64 = 0x8000_0000;
 
@@ -40,10 +44,10 @@ pub(crate) const SS_AUTODISARM: u32 = 1 << 31;
 const SMALLEST_STACK: u64 = 2048;
 
 /// Size of a signal set in system calls.
-const SET_SIZE: u64 = 8;
+pub(crate) const SET_SIZE: u64 = 8;
 
 /// Signals that neither a mask nor an action can hold back.
-const UNSTOPPABLE: u64 = bit(SIGKILL) | bit(SIGSTOP);
+pub(crate) const UNSTOPPABLE: u64 = bit(SIGKILL) | bit(SIGSTOP);
 
 /// Signals of faults: delivered before all others, as the program's next step depends on them.
 pub(crate) const SYNCHRONOUS: u64 =
@@ -81,26 +85,19 @@ pub(crate) struct AlternateStack {
     flags: u32,
 }
 
-/// The signal state of the program.
+/// The signal state of the program as a whole.
 #[derive(Debug, Clone)]
 pub(crate) struct Signals {
     actions: [Action; 64],
-    pub(crate) blocked: u64,
-    /// Sent and not delivered; each at most once.
-    pub(crate) pending: u64,
-    /// Which of the pending ones were sent to the thread (`tkill`), not to the process.
-    pub(crate) to_thread: u64,
-    pub(crate) alternate: AlternateStack,
+    /// Sent to the program and not delivered: any thread may take them.
+    pub(crate) pending: Pending,
 }
 
 impl Default for Signals {
     fn default() -> Self {
         Self {
             actions: [Action::default(); 64],
-            blocked: 0,
-            pending: 0,
-            to_thread: 0,
-            alternate: AlternateStack::default(),
+            pending: Pending::default(),
         }
     }
 }
@@ -111,15 +108,12 @@ impl Signals {
         self.actions[index(number)]
     }
 
-    /// Sets an action; a pending signal that it ignores is forgotten.
+    /// Sets an action.
     pub(crate) fn set_action(&mut self, number: u32, action: Action) {
         self.actions[index(number)] = Action {
             mask: action.mask & !UNSTOPPABLE,
             ..action
         };
-        if self.disposition(number) == Disposition::Ignore {
-            self.pending &= !bit(number);
-        }
     }
 
     /// What the program wants done with a signal.
@@ -132,20 +126,37 @@ impl Signals {
             _ => Disposition::Handler,
         }
     }
+}
 
-    /// Replaces the mask.
-    pub(crate) fn block(&mut self, set: u64) {
-        self.blocked = set & !UNSTOPPABLE;
+impl State {
+    /// The pending signals that a thread does not block; they may have become ignored.
+    pub(crate) fn deliverable_set(&self, thread: &Thread) -> u64 {
+        let pending = thread.signals.pending.set() | self.signals.pending.set();
+        pending & !thread.signals.blocked
     }
 
-    pub(crate) fn send(&mut self, number: u32, to_thread: bool) {
-        if self.blocked & bit(number) == 0 && self.disposition(number) == Disposition::Ignore {
-            return;
+    /// The pending signals that do something to a thread.
+    pub(crate) fn deliverable(&self, thread: &Thread) -> u64 {
+        let mut left = self.deliverable_set(thread);
+        let mut set = 0;
+        while left != 0 {
+            let number = left.trailing_zeros() + 1;
+            left &= left - 1;
+            if self.signals.disposition(number) != Disposition::Ignore {
+                set |= bit(number);
+            }
         }
-        if self.pending & bit(number) == 0 {
-            self.pending |= bit(number);
-            self.to_thread &= !bit(number);
-            self.to_thread |= if to_thread { bit(number) } else { 0 };
+        set
+    }
+
+    /// Sets an action; a pending signal that it ignores is forgotten.
+    pub(crate) fn set_action(&mut self, number: u32, action: Action) {
+        self.signals.set_action(number, action);
+        if self.signals.disposition(number) == Disposition::Ignore {
+            self.signals.pending.forget(bit(number));
+            for thread in self.threads.iter_mut() {
+                thread.signals.pending.forget(bit(number));
+            }
         }
     }
 }
@@ -212,7 +223,7 @@ fn index(number: u32) -> usize {
 }
 
 /// A signal number that a program names; 0 if it says 0, which only asks.
-fn number_or_zero(number: i32) -> Result<u32, Errno> {
+pub(crate) fn number_or_zero(number: i32) -> Result<u32, Errno> {
     u32::try_from(number)
         .ok()
         .filter(|&number| number <= LAST)
@@ -238,7 +249,7 @@ pub(crate) fn rt_sigaction(context: &mut Context<'_>) -> Answer {
             restorer: u64_at(&record, 16),
             mask: u64_at(&record, 24),
         };
-        context.state_mut().signals.set_action(number, action);
+        context.state_mut().set_action(number, action);
     }
     let record = Record::<32>::new()
         .u64(0, before.handler)
@@ -259,7 +270,7 @@ pub(crate) fn rt_sigprocmask(context: &mut Context<'_>) -> Answer {
     if context.word(3) != SET_SIZE {
         return Err(EINVAL.into());
     }
-    let before = context.state().signals.blocked;
+    let before = context.thread().signals.blocked;
     if set != 0 {
         let set = u64::from_le_bytes(context.read(set)?);
         let after = match context.int(0) {
@@ -269,7 +280,7 @@ pub(crate) fn rt_sigprocmask(context: &mut Context<'_>) -> Answer {
             _ => return Err(EINVAL.into()),
         };
         if after != before {
-            context.state_mut().signals.block(after);
+            context.thread_mut().signals.block(after);
         }
     }
     context.write_if_wanted(old, &before.to_le_bytes())?;
@@ -282,8 +293,9 @@ pub(crate) fn rt_sigpending(context: &mut Context<'_>) -> Answer {
     if size > SET_SIZE {
         return Err(EINVAL.into());
     }
-    let signals = &context.state().signals;
-    let set = (signals.pending & signals.blocked).to_le_bytes();
+    let own = &context.thread().signals;
+    let pending = own.pending.set() | context.state().signals.pending.set();
+    let set = (pending & own.blocked).to_le_bytes();
     let size = usize::try_from(size).map_err(|_| EINVAL)?;
     context.write(context.word(0), &set[..size])?;
     Ok(0)
@@ -293,69 +305,22 @@ pub(crate) fn rt_sigpending(context: &mut Context<'_>) -> Answer {
 pub(crate) fn sigaltstack(context: &mut Context<'_>) -> Answer {
     let (new, old) = (context.word(0), context.word(1));
     let stack_pointer = context.guest.registers().rsp;
-    let before = context.state().signals.alternate;
+    let before = context.thread().signals.alternate;
     if new != 0 {
         let record = context.read(new)?;
         if before.contains(stack_pointer) {
             return Err(EPERM.into());
         }
         let stack = AlternateStack::parse(&record)?;
-        context.state_mut().signals.alternate = stack;
+        context.thread_mut().signals.alternate = stack;
     }
     context.write_if_wanted(old, before.record(stack_pointer).as_bytes())?;
     Ok(0)
 }
 
-/// Sends a signal to the program itself, the only one there is.
-fn send(context: &mut Context<'_>, number: i32, to_thread: bool) -> Answer {
-    let number = number_or_zero(number)?;
-    if number != 0 {
-        context.state_mut().signals.send(number, to_thread);
-    }
-    Ok(0)
-}
-
-/// True if an argument is the only process or thread.
+/// True if an argument is the only process.
 pub(crate) fn is_self(id: i32) -> bool {
     u32::try_from(id) == Ok(PROCESS_ID)
-}
-
-/// `kill(pid, signal)`: 0 means our process group, which is us.
-pub(crate) fn kill(context: &mut Context<'_>) -> Answer {
-    let (target, number) = (context.int(0), context.int(1));
-    number_or_zero(number)?;
-    // -1 means everybody else, and there is nobody.
-    if target != 0 && !is_self(target) {
-        return Err(ESRCH.into());
-    }
-    send(context, number, false)
-}
-
-/// `tkill(tid, signal)`
-pub(crate) fn tkill(context: &mut Context<'_>) -> Answer {
-    to_thread(context, 0, 1)
-}
-
-/// `tgkill(pid, tid, signal)`
-pub(crate) fn tgkill(context: &mut Context<'_>) -> Answer {
-    if context.int(0) <= 0 {
-        return Err(EINVAL.into());
-    }
-    if !is_self(context.int(0)) {
-        return Err(ESRCH.into());
-    }
-    to_thread(context, 1, 2)
-}
-
-fn to_thread(context: &mut Context<'_>, thread: usize, number: usize) -> Answer {
-    let (thread, number) = (context.int(thread), context.int(number));
-    if thread <= 0 {
-        return Err(EINVAL.into());
-    }
-    if !is_self(thread) {
-        return Err(ESRCH.into());
-    }
-    send(context, number, true)
 }
 
 #[cfg(test)]

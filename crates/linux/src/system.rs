@@ -24,6 +24,7 @@ pub(crate) struct Limit {
 const STACK: usize = 3;
 const CORE: usize = 4;
 const OPEN_FILES: usize = 7;
+const SIGNALS: usize = 11;
 
 /// `RLIM64_INFINITY` in linux/resource.h.
 const INFINITE: u64 = u64::MAX;
@@ -47,10 +48,20 @@ pub(crate) const DEFAULT_LIMITS: [Limit; 16] = {
         current: Descriptors::MOST,
         maximum: Descriptors::MOST,
     };
+    // What is pending at most.
+    limits[SIGNALS] = Limit {
+        current: 1024,
+        maximum: 1024,
+    };
     limits
 };
 
 impl State {
+    /// How many signals may be pending.
+    pub(crate) fn signal_limit(&self) -> usize {
+        usize::try_from(self.limits[SIGNALS].current).unwrap_or(usize::MAX)
+    }
+
     /// How many descriptors the program may have.
     pub(crate) fn open_files(&self) -> Limit {
         self.limits[OPEN_FILES]
@@ -211,11 +222,11 @@ pub(crate) fn prctl(context: &mut Context<'_>) -> Answer {
             let (text, _) = context.text(address, 15)?;
             let mut name = [0; 16];
             name[..text.len()].copy_from_slice(&text);
-            context.state_mut().name = name;
+            context.thread_mut().name = name;
             Ok(0)
         }
         GET_NAME => {
-            let name = context.state().name;
+            let name = context.thread().name;
             context.write(address, &name)?;
             Ok(0)
         }

@@ -1,23 +1,25 @@
-//! Thread and scheduling calls of a program with one thread on one processor.
+//! Identities, scheduling parameters, and other calls with little to do. Threads begin and end in
+//! `clone`; who runs is in `scheduler`.
 
-use crate::Flow;
 use crate::context::{Answer, Context, Failure};
-use crate::errno::{EAGAIN, EINVAL, ENOSYS, EPERM, ESRCH};
+use crate::errno::{ECHILD, EINVAL, ENOSYS, EPERM, ESRCH};
 use crate::process::PROCESS_ID;
 use crate::signal::is_self;
 
-/// Size of `struct robust_list_head` in linux/futex.h.
-const ROBUST_LIST: u64 = 24;
-
-/// `exit(status)`, `exit_group(status)`: with one thread they are the same.
-pub(crate) fn exit(context: &mut Context<'_>) -> Answer {
-    Err(Failure::Stop(Flow::Exit {
-        status: context.int(0) & 0xff,
-    }))
+/// `gettid()`
+pub(crate) fn gettid(context: &mut Context<'_>) -> Answer {
+    Ok(u64::from(context.thread().id))
 }
 
-/// `getpid`, `gettid`, `getpgrp`, `set_tid_address`: everything has the one number. (The address
-/// is for a thread's end, and the only thread ends together with the program.)
+/// `sched_yield()`
+pub(crate) fn sched_yield(context: &mut Context<'_>) -> Answer {
+    if context.state().threads.is_alone() {
+        return Ok(0);
+    }
+    Err(Failure::Yield)
+}
+
+/// `getpid`, `getpgrp`: everything has the one number.
 pub(crate) fn own_id(_: &mut Context<'_>) -> Answer {
     Ok(u64::from(PROCESS_ID))
 }
@@ -38,12 +40,25 @@ fn check_is_self(context: &Context<'_>, index: usize) -> Result<(), Failure> {
     }
 }
 
-/// `clone`: as if the limit of threads were reached.
-pub(crate) fn no_more_threads(_: &mut Context<'_>) -> Answer {
-    Err(EAGAIN.into())
+/// Argument `index` must be a thread, by number or as 0.
+fn check_is_thread(context: &Context<'_>, index: usize) -> Result<(), Failure> {
+    let id = context.int(index);
+    if id < 0 {
+        return Err(EINVAL.into());
+    }
+    if id == 0 || context.state().threads.find(id.cast_unsigned()).is_some() {
+        Ok(())
+    } else {
+        Err(ESRCH.into())
+    }
 }
 
-/// Calls that C libraries try at every start and can do without: `rseq`, `clone3`.
+/// `wait4`, `waitid`: there are no child processes.
+pub(crate) fn no_children(_: &mut Context<'_>) -> Answer {
+    Err(ECHILD.into())
+}
+
+/// Calls that C libraries try at every start and can do without: `rseq`.
 pub(crate) fn not_supported(_: &mut Context<'_>) -> Answer {
     Err(ENOSYS.into())
 }
@@ -58,27 +73,9 @@ pub(crate) fn nothing(_: &mut Context<'_>) -> Answer {
     Ok(0)
 }
 
-/// `set_robust_list(head, length)`
-pub(crate) fn set_robust_list(context: &mut Context<'_>) -> Answer {
-    if context.word(1) != ROBUST_LIST {
-        return Err(EINVAL.into());
-    }
-    context.state_mut().robust_list = context.word(0);
-    Ok(0)
-}
-
-/// `get_robust_list(pid, head, length)`
-pub(crate) fn get_robust_list(context: &mut Context<'_>) -> Answer {
-    check_is_self(context, 0)?;
-    let head = context.state().robust_list;
-    context.write(context.word(2), &ROBUST_LIST.to_le_bytes())?;
-    context.write(context.word(1), &head.to_le_bytes())?;
-    Ok(0)
-}
-
 /// `sched_getaffinity(pid, size, mask)`: processor 0. The result is the size of a mask.
 pub(crate) fn sched_getaffinity(context: &mut Context<'_>) -> Answer {
-    check_is_self(context, 0)?;
+    check_is_thread(context, 0)?;
     let size = context.uint(1);
     if size == 0 || !size.is_multiple_of(8) {
         return Err(EINVAL.into());
@@ -89,7 +86,7 @@ pub(crate) fn sched_getaffinity(context: &mut Context<'_>) -> Answer {
 
 /// `sched_setaffinity(pid, size, mask)`: anything that includes processor 0.
 pub(crate) fn sched_setaffinity(context: &mut Context<'_>) -> Answer {
-    check_is_self(context, 0)?;
+    check_is_thread(context, 0)?;
     if context.uint(1) == 0 {
         return Err(EINVAL.into());
     }
@@ -111,13 +108,13 @@ pub(crate) fn getcpu(context: &mut Context<'_>) -> Answer {
 
 /// `sched_getscheduler(pid)`: `SCHED_OTHER`.
 pub(crate) fn sched_getscheduler(context: &mut Context<'_>) -> Answer {
-    check_is_self(context, 0)?;
+    check_is_thread(context, 0)?;
     Ok(0)
 }
 
 /// `sched_getparam(pid, param)`: priority 0.
 pub(crate) fn sched_getparam(context: &mut Context<'_>) -> Answer {
-    check_is_self(context, 0)?;
+    check_is_thread(context, 0)?;
     context.write(context.word(1), &0_i32.to_le_bytes())?;
     Ok(0)
 }

@@ -13,15 +13,17 @@ pub(crate) const TICKS: u64 = 100;
 
 /// A clock of `clock_gettime`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Clock {
+pub(crate) enum Clock {
+    /// Wall-clock time.
     Realtime,
+    /// Time since some start.
     Monotonic,
-    /// Processor time of the program, or of its only thread.
+    /// Processor time of the program, or of a thread.
     Processor,
 }
 
 /// The clock of a number (linux/time.h).
-fn clock(id: i32) -> Result<Clock, Failure> {
+pub(crate) fn clock(id: i32) -> Result<Clock, Failure> {
     match id {
         // REALTIME, REALTIME_COARSE, REALTIME_ALARM, TAI (nobody told us about leap seconds)
         0 | 5 | 8 | 11 => Ok(Clock::Realtime),
@@ -38,7 +40,8 @@ fn is_own(id: i32) -> bool {
     id == 0 || u32::try_from(id) == Ok(PROCESS_ID)
 }
 
-fn now(context: &Context<'_>, clock: Clock) -> Duration {
+/// The time on a clock.
+pub(crate) fn now(context: &Context<'_>, clock: Clock) -> Duration {
     match clock {
         Clock::Realtime => context.guest.realtime(),
         Clock::Monotonic => context.guest.monotonic(),
@@ -85,16 +88,25 @@ pub(crate) fn time(context: &mut Context<'_>) -> Answer {
     Ok(seconds)
 }
 
-/// `nanosleep(time, left)`: nothing ever interrupts it, so nothing is left.
+/// `nanosleep(time, left)`
 pub(crate) fn nanosleep(context: &mut Context<'_>) -> Answer {
     let time = duration(&context.read(context.word(0))?)?;
-    sleep(context, time)
+    sleep(context, time, Some(context.word(1)))
 }
 
-fn sleep(context: &mut Context<'_>, time: Duration) -> Answer {
+/// Sleeps. If a signal interrupts that, the time that is left goes to `left`; without such a place
+/// the call goes on behind a handler with `SA_RESTART`.
+fn sleep(context: &mut Context<'_>, time: Duration, left: Option<u64>) -> Answer {
     let until = context.deadline(time);
     if context.timed_out() {
         return Ok(0);
+    }
+    let Some(left) = left else {
+        return Err(Block::sleep(until).restarting().into());
+    };
+    if context.interrupted() {
+        let rest = until.saturating_sub(context.guest.monotonic());
+        context.write_if_wanted(left, timespec(rest).as_bytes())?;
     }
     Err(Block::sleep(until).into())
 }
@@ -110,10 +122,11 @@ pub(crate) fn clock_nanosleep(context: &mut Context<'_>) -> Answer {
     }
     let clock = clock(context.int(0))?;
     let mut time = duration(&context.read(context.word(2))?)?;
-    if context.uint(1) & ABSOLUTE != 0 {
-        time = time.saturating_sub(now(context, clock));
+    if context.uint(1) & ABSOLUTE == 0 {
+        return sleep(context, time, Some(context.word(3)));
     }
-    sleep(context, time)
+    time = time.saturating_sub(now(context, clock));
+    sleep(context, time, None)
 }
 
 /// Time in ticks of `times`.

@@ -231,9 +231,9 @@ fn boot(
     };
     let reason = match run(&mut machine, &mut process, &mut host, limits) {
         Ok(Stop::Waiting { paused }) => {
+            process.freeze(&machine.booting);
             let template = machine.booting.freeze();
             let template = template.map_err(|source| LoadError::Engine { path, source })?;
-            process.freeze();
             return Ok(Booted {
                 template,
                 process,

@@ -3,8 +3,10 @@
 use crate::context::{Answer, Context, Failure};
 use crate::descriptor::{DescriptionId, O_CLOEXEC, O_NONBLOCK, O_WRONLY};
 use crate::errno::{EAGAIN, EBADF, EINVAL, ENOTTY, EPIPE, Errno};
+use crate::kill::Target;
 use crate::look::Look;
 use crate::object::Object;
+use crate::pending::Info;
 use crate::pipe::Pipe;
 use crate::process::State;
 use crate::readiness::{Edges, Events};
@@ -138,7 +140,9 @@ impl Context<'_> {
     pub(crate) fn broken_pipe(&mut self) -> Failure {
         /// `SIGPIPE` in asm-generic/signal.h.
         const SIGPIPE: u32 = 13;
-        self.state_mut().signals.send(SIGPIPE, true);
+        let thread = Target::Thread(self.thread().id);
+        // It is there, and one signal of this number has room.
+        let _ = self.state_mut().send(thread, Info::own(SIGPIPE, 0));
         EPIPE.into()
     }
 }

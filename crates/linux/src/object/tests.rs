@@ -163,7 +163,7 @@ fn a_timer_of_the_template_fires_once_in_a_call() {
     let timer = machine.value("timerfd_create", &[1, NONBLOCK]);
     let new = machine.words(&[1, 0, 1, 0]);
     machine.value("timerfd_settime", &[timer, 0, new, 0]);
-    machine.process.freeze();
+    machine.process.freeze(&machine.guest);
     let template = machine.process.clone();
     for _ in 0..3 {
         machine.guest.advance(Duration::from_secs(1000));

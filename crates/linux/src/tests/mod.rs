@@ -50,6 +50,9 @@ pub(crate) struct Machine {
     pub(crate) host: Recorder,
 }
 
+/// Flags of `clone` for a thread: VM, FS, FILES, SIGHAND, THREAD, SYSVSEM.
+pub(crate) const THREAD: u64 = 0x5_0f00;
+
 /// An address that is never mapped.
 pub(crate) const NOWHERE: u64 = 0x6666_0000_0000;
 
@@ -104,6 +107,24 @@ impl Machine {
     pub(crate) fn fails(&mut self, name: &str, arguments: &[u64], error: Errno) {
         let result = self.call(name, arguments).cast_unsigned();
         assert_eq!(result, error.to_result(), "{name}{arguments:x?}");
+    }
+
+    /// Makes a call that may end in another thread.
+    #[track_caller]
+    pub(crate) fn goes_on(&mut self, name: &str, arguments: &[u64]) {
+        assert_eq!(self.flow(name, arguments), Flow::Continue, "{name}");
+    }
+
+    /// The thread that runs.
+    pub(crate) fn thread(&self) -> u32 {
+        self.process.state().thread().id
+    }
+
+    /// Starts a thread, which does not run yet.
+    pub(crate) fn spawn(&mut self) -> u32 {
+        let stack = self.room(64) + 64;
+        let id = self.value("clone", &[THREAD, stack, 0, 0, 0]);
+        u32::try_from(id).unwrap()
     }
 
     /// Zeroed memory that is followed by an unmapped page.

@@ -40,6 +40,21 @@ const POINTERS: &[(&str, &[u64])] = &[
     ("arch_prctl", &[0x1003, P]),
     ("arch_prctl", &[0x1004, P]),
     ("time", &[P]),
+    ("getitimer", &[0, P]),
+    ("setitimer", &[0, P, P]),
+    ("rt_sigtimedwait", &[P, 0, P, 8]),
+    ("rt_sigqueueinfo", &[1, 10, P]),
+    ("rt_tgsigqueueinfo", &[1, 1, 10, P]),
+    ("rt_sigsuspend", &[P, 8]),
+    ("timer_create", &[1, P, 0x1000]),
+    ("timer_create", &[1, 0, P]),
+    ("timer_settime", &[0, 0, P, P]),
+    ("timer_gettime", &[0, P]),
+    ("clone3", &[P, 88]),
+    ("futex", &[P, 5, 1, 1, 0x1000, 0]),
+    ("futex", &[P, 6, 0]),
+    ("futex", &[P, 7, 0]),
+    ("futex", &[P, 8, 0]),
     ("futex", &[P, 0, 1]),
     ("futex", &[P, 0, 0, P]),
     ("futex", &[P, 4, 1, 1, 0x1000, 0]),
@@ -131,7 +146,12 @@ const NO_POINTERS: &[&str] = &[
     "pwritev",
     "membarrier",
     "rseq",
-    "clone3",
+    "pause",
+    "alarm",
+    "timer_getoverrun",
+    "timer_delete",
+    "wait4",
+    "waitid",
     "close_range",
     "timerfd_create",
     "eventfd",
@@ -191,6 +211,10 @@ fn every_bad_pointer_is_efault() {
                     continue;
                 }
                 let mut machine = Machine::new();
+                if name.starts_with("timer_") {
+                    let id = machine.room(4);
+                    machine.value("timer_create", &[1, 0, id]);
+                }
                 let mut arguments = template.to_vec();
                 for (index, argument) in arguments.iter_mut().enumerate() {
                     if *argument == P {

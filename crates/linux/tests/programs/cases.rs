@@ -30,13 +30,27 @@ pub(crate) fn all() -> Vec<Case> {
         add("memory", memory);
         add("signals", signals);
         add("faults", faults);
+        add("threads", |toolchain| prints_ok("threads.c", toolchain));
+        add("preemption", |toolchain| {
+            prints_ok("preemption.c", toolchain)
+        });
+        add("thread_signals", |toolchain| {
+            prints_ok("thread_signals.c", toolchain)
+        });
+        add("timers", |toolchain| prints_ok("timers.c", toolchain));
         add("bad_pointers", bad_pointers);
         add("abort_is_a_signal", abort_is_a_signal);
         add("waiting_ends", waiting_ends);
     }
     cases.push(Case::kvm("dynamic::loader_and_program", dynamic));
     cases.push(Case::kvm("cpp::exceptions_and_library", cpp));
+    cases.push(Case::kvm("cpp::threads", || {
+        prints_ok("threads.cpp", Toolchain::Gxx)
+    }));
     cases.push(Case::kvm("rust::standard_library", rust));
+    cases.push(Case::kvm("rust::threads", || {
+        expect(&run_rust("threads.rs")?, Flow::Exit { status: 0 }, "ok\n")
+    }));
     cases
 }
 
@@ -52,6 +66,14 @@ fn expect(found: &(Flow, Outcome), flow: Flow, out: &str) -> Result<(), String> 
         return Err(format!("unknown calls: {:?}", outcome.unknown));
     }
     Ok(())
+}
+
+fn prints_ok(program: &str, toolchain: Toolchain) -> Result<(), String> {
+    expect(
+        &run_c(program, toolchain)?,
+        Flow::Exit { status: 0 },
+        "ok\n",
+    )
 }
 
 fn starts_and_ends(toolchain: Toolchain) -> Result<(), String> {
@@ -159,7 +181,7 @@ fn cpp() -> Result<(), String> {
 fn rust() -> Result<(), String> {
     let (flow, outcome) = run_rust("standard.rs")?;
     let panicked = outcome.err.contains("a panic for the test");
-    let out = "hello first argument 10\ncaught\nno threads\nno files\n";
+    let out = "hello first argument 10\ncaught\nthreads\nno files\n";
     if flow != (Flow::Exit { status: 7 }) || outcome.out != out || !panicked {
         return Err(format!("{flow:?} {outcome:?}"));
     }

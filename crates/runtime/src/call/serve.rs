@@ -147,8 +147,14 @@ impl Serving<'_> {
         time: Duration,
         texts: [&[u8]; N],
     ) -> Result<[u64; N], Failure> {
-        let Worker { fork, scratch, .. } = &mut *self.worker;
+        let Worker {
+            fork,
+            process,
+            scratch,
+            ..
+        } = &mut *self.worker;
         fork.begin(time);
+        process.begin_call(fork)?;
         fork.prepare_call(function);
         let mut addresses = [0; N];
         for (address, text) in addresses.iter_mut().zip(texts) {
@@ -166,6 +172,7 @@ impl Serving<'_> {
     fn resume(&mut self, body: Landed, time: Duration) -> Result<(), Failure> {
         let Worker {
             fork,
+            process,
             scratch,
             block,
             position,
@@ -173,6 +180,9 @@ impl Serving<'_> {
         } = &mut *self.worker;
         let frozen = *position == Position::Frozen;
         fork.begin(time);
+        if frozen {
+            process.begin_call(fork)?;
+        }
         let to = match frozen {
             true => fork.frozen_registers().rdi,
             false => fork.registers().rdi,
@@ -257,6 +267,7 @@ impl Serving<'_> {
         let function = self.instance.callbacks.get(callbacks::ON_ERROR);
         let answer = match function.filter(|_| self.can_answer(&failure)) {
             Some(function) => {
+                self.worker.process.failed();
                 let answer = self.on_error(function, &failure.to_string());
                 if let Err(again) = &answer {
                     report::error(self.transaction, name, &format!("on_error: {again}"));
