@@ -28,11 +28,7 @@ fn is_chosen(program: &Program) -> bool {
 
 fn main() -> ExitCode {
     let cases = match all() {
-        Ok(programs) => programs
-            .into_iter()
-            .filter(is_chosen)
-            .map(case)
-            .collect(),
+        Ok(programs) => programs.into_iter().filter(is_chosen).map(case).collect(),
         Err(error) => vec![Case::new("descriptions", || Err(error))],
     };
     harness::run(cases)
