@@ -23,7 +23,7 @@ fn is_emulated() -> bool {
 /// Programs that need no library have been granted none.
 fn is_chosen(program: &Program) -> bool {
     let dynamic = program.config.get("allowed_paths").is_some();
-    !program.missing && !(is_emulated() && dynamic)
+    !program.missing && (!is_emulated() || !dynamic)
 }
 
 fn main() -> ExitCode {
