@@ -1,9 +1,12 @@
 //! What a guest may try against the host. Afterwards the host must be as well as before.
 
-use tinykvm::{Exit, Guest};
+use std::time::Duration;
+
+use tinykvm::{Exit, Flavour, Guest};
 use tinykvm_testkit::harness::Case;
 
 use super::support::*;
+use super::threads::{SLICE, VECTOR_AREA, enter, thread};
 
 pub fn cases() -> Vec<Case> {
     vec![
@@ -15,6 +18,9 @@ pub fn cases() -> Vec<Case> {
         case("software_interrupts_are_faults", interrupts),
         case("no_other_mode_reaches_the_hosts_kernel", legacy_modes),
         case("odd_flags_do_no_harm", flags),
+        case("random_switches_do_no_harm", random_switches),
+        case("the_vector_area_is_the_guests_own_risk", hostile_area),
+        case("forged_stops_of_threads_do_no_harm", forged),
         case(
             "denying_all_protection_keys_hurts_only_the_guest",
             protection_keys,
@@ -70,7 +76,7 @@ fn forged_system_calls() {
             &mut fork,
             "jump",
             &[target, 0xdead_0000_0000_0000, 39],
-            std::time::Duration::from_millis(50),
+            Duration::from_millis(50),
         );
         still_well(&mut fork);
     }
@@ -103,7 +109,7 @@ fn interrupts() {
 fn legacy_modes() {
     let mut fork = fork();
     let host = u64::from(std::process::id());
-    let budget = std::time::Duration::from_millis(100);
+    let budget = Duration::from_millis(100);
     for entry in ["legacy_int", "legacy_syscall", "legacy_sysenter"] {
         for selector in (0x03..0x80).step_by(8) {
             let arguments = [selector, function(entry)];
@@ -140,6 +146,89 @@ fn flags() {
     still_well(&mut fork);
 }
 
+/// Whatever a personality, misled by its guest, does with contexts and vector state: the engine
+/// neither fails nor hangs, and the next call is well.
+fn random_switches() {
+    let mut seed = 88_172_645_463_325_252_u64;
+    let mut random = move |below: u64| {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        seed % below
+    };
+    let functions = [
+        "ask",
+        "calls",
+        "context_syscall",
+        "context_fault",
+        "context_spin",
+        "spin_sum",
+        "fault_loop",
+        "interrupts_off",
+        "probe_segments",
+        "other_thread",
+    ];
+    let stubs = 0x7fff_ff81_0000;
+    let mut fork = fork();
+    let mut states = Vec::new();
+    for _ in 0..if emulated() { 20 } else { 400 } {
+        fork.begin(Duration::from_millis(5));
+        let name = functions[usize::try_from(random(10)).unwrap()];
+        if random(4) == 0 {
+            fork.prepare_resume();
+        } else {
+            fork.prepare_call(function(name));
+            fork.enter([random(100), random(1 << 32), random(9), 0, 0, 0])
+                .unwrap();
+        }
+        let mut ended = false;
+        for _ in 0..random(12) {
+            match random(8) {
+                0 => states.push((*fork.registers(), fork.vector_state().unwrap())),
+                1 | 2 if !states.is_empty() => {
+                    let pick = random(states.len() as u64);
+                    let (registers, vectors) = &states[usize::try_from(pick).unwrap()];
+                    fork.set_context(registers);
+                    fork.set_vector_state(vectors).unwrap();
+                }
+                3 => {
+                    let bytes: Vec<u8> = (0..random(3000))
+                        .map(|_| u8::try_from(random(256)).unwrap())
+                        .collect();
+                    fork.set_vector_state(&tinykvm::VectorState::new(&bytes))
+                        .unwrap();
+                }
+                4 => {
+                    let slice = Duration::from_micros(random(1000));
+                    fork.set_time_slice(Some(slice).filter(|_| random(3) > 0));
+                }
+                5 => {
+                    let mut odd = *fork.registers();
+                    let places = [stubs + random(0x400), function(name), random(u64::MAX)];
+                    odd.rip = places[usize::try_from(random(3)).unwrap()];
+                    odd.rflags = random(u64::MAX);
+                    odd.rsp = odd.rsp.wrapping_add(random(64));
+                    fork.set_context(&odd);
+                }
+                _ => match fork.run().unwrap() {
+                    Exit::Deadline | Exit::MemoryLimit => break,
+                    Exit::Shutdown { .. } => {
+                        ended = true;
+                        break;
+                    }
+                    _ => {}
+                },
+            }
+        }
+        states.truncate(20);
+        if ended || random(10) == 0 {
+            fork.rebuild().unwrap();
+        }
+        still_well(&mut fork);
+        fork.reset().unwrap();
+    }
+}
+
 fn protection_keys() {
     let mut fork = fork();
     if ask(&mut fork, "has_pkru", &[])[0] == 0 {
@@ -147,12 +236,65 @@ fn protection_keys() {
         assert!(matches!(call(&mut fork, "plant_pkru", &[]), Exit::Exception(e) if e.vector == 6));
         return;
     }
-    let exit = call_within(
-        &mut fork,
-        "deny_all_keys",
-        &[],
-        std::time::Duration::from_millis(200),
-    );
+    let exit = call_within(&mut fork, "deny_all_keys", &[], Duration::from_millis(200));
     assert!(!matches!(exit, Exit::Syscall), "{exit:x?}");
     still_well(&mut fork);
+}
+
+fn hostile_area() {
+    let mut fork = fork();
+    let pvm = tinykvm::Engine::get().unwrap().flavour() == Flavour::Pvm;
+    for value in [0, 0xff, 0x5a] {
+        enter(&mut fork, "fill", &[VECTOR_AREA, 0x4000, value]);
+        fork.set_time_slice(Some(Duration::from_secs(1)));
+        let exit = fork.run().unwrap();
+        if !pvm {
+            assert!(
+                matches!(exit, Exit::Exception(e) if e.vector == 14),
+                "{exit:x?}"
+            );
+            fork.reset().unwrap();
+            continue;
+        }
+        assert_eq!(exit, Exit::Syscall);
+        let state = fork.vector_state().unwrap();
+        let target = thread(&mut fork, "recovered");
+        fork.set_context(&target);
+        fork.set_vector_state(&state).unwrap();
+        let exit = fork.run().unwrap();
+        assert!(
+            matches!(
+                exit,
+                Exit::Hypercall { number: ANSWER } | Exit::Exception(_)
+            ),
+            "{exit:x?}"
+        );
+        fork.reset().unwrap();
+        assert_eq!(ask(&mut fork, "count", &[])[0], 8);
+        fork.reset().unwrap();
+    }
+}
+
+/// A jump into any of the engine's stubs, in a program that switches threads.
+fn forged() {
+    let mut fork = fork();
+    for offset in (0..0x240).step_by(2) {
+        let target = 0x7fff_ff81_0000 + offset;
+        fork.begin(Duration::from_millis(20));
+        fork.prepare_call(function("jump"));
+        fork.enter([target, 0xdead_0000_0000_0000, 39, 0, 0, 0])
+            .unwrap();
+        fork.set_time_slice(Some(SLICE));
+        for _ in 0..4 {
+            match fork.run().unwrap() {
+                Exit::Syscall | Exit::Hypercall { .. } | Exit::Exception(_) | Exit::TimeSlice => {}
+                _ => break,
+            }
+            let state = fork.vector_state().unwrap();
+            fork.set_vector_state(&state).unwrap();
+        }
+        fork.reset().unwrap();
+        assert_eq!(ask(&mut fork, "count", &[])[0], 8, "after {offset:#x}");
+        fork.reset().unwrap();
+    }
 }

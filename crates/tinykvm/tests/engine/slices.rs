@@ -21,10 +21,6 @@ pub fn cases() -> Vec<Case> {
     ]
 }
 
-fn emulated() -> bool {
-    std::env::var_os("TINYKVM_EMULATED").is_some()
-}
-
 /// Two threads that compute the same, switched at each slice. Returns the number of slices.
 fn race(fork: &mut Fork, steps: u64) -> u32 {
     fork.begin(BUDGET * 6);

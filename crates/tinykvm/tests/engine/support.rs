@@ -108,6 +108,11 @@ pub fn ask(fork: &mut Fork, name: &str, arguments: &[u64]) -> [u64; 3] {
     [registers.rdi, registers.rsi, registers.rdx]
 }
 
+/// Guests are a hundred times slower here.
+pub fn emulated() -> bool {
+    std::env::var_os("TINYKVM_EMULATED").is_some()
+}
+
 /// A test on KVM that fails by panicking.
 pub fn case(name: &str, test: fn()) -> Case {
     Case::kvm(name, move || {
