@@ -13,6 +13,7 @@ mod hostile;
 mod lifecycle;
 mod limits;
 mod memory;
+mod paging;
 mod reset;
 mod slices;
 mod support;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
     cases.extend(hostile::cases());
     cases.extend(limits::cases());
     cases.extend(memory::cases());
+    cases.extend(paging::cases());
     cases.extend(reset::cases());
     cases.extend(threads::cases());
     cases.extend(slices::cases());
