@@ -9,6 +9,7 @@
 )]
 
 mod faults;
+mod files;
 mod hostile;
 mod lifecycle;
 mod limits;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
     let mut cases = Vec::new();
     cases.extend(lifecycle::cases());
     cases.extend(faults::cases());
+    cases.extend(files::cases());
     cases.extend(hostile::cases());
     cases.extend(limits::cases());
     cases.extend(memory::cases());

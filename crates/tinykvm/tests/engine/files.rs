@@ -1,0 +1,313 @@
+//! Files that guests read in place.
+
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tinykvm::{Booting, Exit, Fork, Guest, Limits, MapError, PAGE_SIZE, Placement, Protection};
+use tinykvm_testkit::harness::Case;
+
+use super::paging::boot_call;
+use super::support::*;
+
+pub fn cases() -> Vec<Case> {
+    vec![
+        case("a_file_is_read_in_place_and_cannot_be_written", in_place),
+        case("what_is_small_or_writable_is_left_to_be_read", refused),
+        case("any_offset_and_place_works", alignment),
+        case("a_part_that_becomes_writable_is_a_copy", copied),
+        case("parts_can_be_protected_and_unmapped", parts),
+        case(
+            "a_file_that_became_shorter_is_a_fault_of_the_guest",
+            truncated,
+        ),
+        case("forks_share_the_page_cache", shared_memory),
+    ]
+}
+
+const READ: Protection = Protection::READ;
+const LARGE: u64 = 2 << 20;
+
+/// A file of this test alone; it is removed at the end.
+struct Temporary {
+    path: PathBuf,
+    file: File,
+}
+
+impl Temporary {
+    /// A file of so many words that count up.
+    fn new(name: &str, length: u64) -> Self {
+        let name = format!("{name}-{}", std::process::id());
+        let path = tinykvm_testkit::paths::target().join(name);
+        let mut file = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(&path)
+            .unwrap();
+        let mut word = 0u64;
+        let mut chunk = Vec::with_capacity(1 << 20);
+        while word * 8 < length {
+            chunk.clear();
+            while chunk.len() < 1 << 20 && (word * 8) < length {
+                chunk.extend_from_slice(&word.to_le_bytes());
+                word += 1;
+            }
+            file.write_all(&chunk).unwrap();
+        }
+        file.set_len(length).unwrap();
+        Self { path, file }
+    }
+
+    fn map(&self, boot: &mut Booting, length: u64, offset: u64) -> u64 {
+        self.map_at(boot, Placement::Anywhere, length, offset)
+    }
+
+    fn map_at(&self, boot: &mut Booting, place: Placement, length: u64, offset: u64) -> u64 {
+        boot.map_file(place, length, READ, self.file.as_fd(), offset)
+            .unwrap()
+            .expect("in place")
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+fn freeze(boot: Booting) -> Arc<tinykvm::Template> {
+    Arc::new(boot.freeze().unwrap())
+}
+
+fn faults(fork: &mut Fork, name: &str, at: u64) -> bool {
+    matches!(call(fork, name, &[at]), Exit::Exception(_))
+}
+
+fn in_place() {
+    let file = Temporary::new("in-place", 8 << 20);
+    let mut boot = boot(Limits::default());
+    let at = file.map(&mut boot, 8 << 20, 0);
+    assert!(at.is_multiple_of(LARGE));
+    assert_eq!(boot.read_u64(at + 4096).unwrap(), 512);
+    boot_call(&mut boot, "read_at", [at + 80, 0]);
+    assert_eq!(boot.registers().rdi, 10);
+    assert!(boot.write(at, b"x").is_err());
+    let template = freeze(boot);
+    let mut fork = template.fork().unwrap();
+    for page in [0, 511, 512, 2047] {
+        let place = at + page * PAGE_SIZE;
+        assert_eq!(ask(&mut fork, "read_at", &[place])[0], page * 512);
+    }
+    assert!(faults(&mut fork, "write_at", at) && faults(&mut fork, "call_at", at));
+    assert!(fork.write(at, b"x").is_err() && fork.populate(at, b"x").is_err());
+    assert_eq!(fork.read_vec(at + 8, 8).unwrap(), 1u64.to_le_bytes());
+    fork.reset().unwrap();
+    ask(&mut fork, "sum_pages", &[at, 2048]);
+    assert!(
+        fork.private_bytes() < 1 << 20,
+        "reading is not private memory"
+    );
+    let advice = fork.discard(at, 8 << 20);
+    assert!(advice.is_ok());
+    assert_eq!(
+        ask(&mut fork, "read_at", &[at + 8])[0],
+        1,
+        "a file keeps its contents"
+    );
+    let same = file.file.as_fd();
+    assert_eq!(
+        fork.map_file(Placement::Anywhere, 4 << 20, READ, same, 0),
+        Ok(None)
+    );
+}
+
+fn refused() {
+    let file = Temporary::new("refused", 4 << 20);
+    let mut boot = boot(Limits::default());
+    let mut offer = |length, allow, offset| {
+        boot.map_file(
+            Placement::Anywhere,
+            length,
+            allow,
+            file.file.as_fd(),
+            offset,
+        )
+        .unwrap()
+    };
+    assert_eq!(offer(1 << 20, READ, 0), None);
+    assert_eq!(offer(4 << 20, Protection::READ_WRITE, 0), None);
+    assert_eq!(offer(4 << 20, Protection::NONE, 0), None);
+    assert_eq!(offer(4 << 20, READ, 100), None);
+    assert_eq!(offer(4 << 20, READ, 8 << 20), None);
+    assert!(offer(4 << 20, READ, 0).is_some());
+    let null = File::open("/dev/null").unwrap();
+    let found = boot.map_file(Placement::Anywhere, 4 << 20, READ, null.as_fd(), 0);
+    assert_eq!(found, Ok(None));
+}
+
+fn alignment() {
+    let file = Temporary::new("alignment", (6 << 20) + 100);
+    let mut boot = boot(Limits::default());
+    // Behind the end there are zeros.
+    let past = file.map(&mut boot, 8 << 20, 4096);
+    assert_eq!(past % LARGE, 4096);
+    let fixed = Placement::Fixed(0x5000_3000);
+    let odd = file.map_at(&mut boot, fixed, 3 << 20, 8192);
+    let again = file.map(&mut boot, 3 << 20, 1 << 20);
+    let template = freeze(boot);
+    let mut fork = template.fork().unwrap();
+    let sum = |first: u64, pages: u64| (0..pages).map(|page| first + page * 512).sum::<u64>();
+    assert_eq!(
+        ask(&mut fork, "sum_pages", &[past, 1536])[0],
+        sum(512, 1536)
+    );
+    let end = past + (6 << 20) - 4096;
+    assert_eq!(ask(&mut fork, "read_at", &[end + 88])[0], (6 << 17) + 11);
+    assert_eq!(
+        ask(&mut fork, "read_at", &[end + 104])[0],
+        0,
+        "behind the end"
+    );
+    assert_eq!(
+        ask(&mut fork, "read_at", &[end + 8192])[0],
+        0,
+        "a page behind it"
+    );
+    let mut bytes = [1; 16];
+    fork.read(end + 96, &mut bytes).unwrap();
+    assert_eq!(bytes[4..], [0; 12]);
+    assert_eq!(ask(&mut fork, "sum_pages", &[odd, 768])[0], sum(1024, 768));
+    assert_eq!(
+        ask(&mut fork, "sum_pages", &[again, 768])[0],
+        sum(1 << 17, 768)
+    );
+}
+
+fn copied() {
+    let file = Temporary::new("copied", 8 << 20);
+    let mut boot = boot(Limits::default());
+    let at = file.map(&mut boot, 8 << 20, 0);
+    let part = at + (3 << 20) + 4096;
+    boot.protect(part, 8192, Protection::READ_WRITE).unwrap();
+    boot_call(&mut boot, "write_at", [part, 0]);
+    boot.protect(part, 8192, READ).unwrap();
+    let template = freeze(boot);
+    let mut fork = template.fork().unwrap();
+    let word = |place: u64| (place - at) / 8;
+    for _ in 0..2 {
+        assert_eq!(ask(&mut fork, "read_at", &[part])[0], 1);
+        for place in [part + 8, part + 4096, part - 8, part + 8192, at + (6 << 20)] {
+            assert_eq!(ask(&mut fork, "read_at", &[place])[0], word(place));
+        }
+        // And the same in a request.
+        let other = at + (5 << 20);
+        fork.protect(other, 4096, Protection::READ_WRITE).unwrap();
+        assert_eq!(ask(&mut fork, "read_at", &[other])[0], word(other));
+        ask(&mut fork, "write_at", &[other]);
+        assert_eq!(ask(&mut fork, "read_at", &[other])[0], 1);
+        fork.reset().unwrap();
+        assert_eq!(ask(&mut fork, "read_at", &[other])[0], word(other));
+        assert!(faults(&mut fork, "write_at", other));
+    }
+    let mut word = [0; 8];
+    file.file.read_exact_at(&mut word, 3 << 20).unwrap();
+    assert_eq!(u64::from_le_bytes(word), 3 << 17, "the file is as it was");
+}
+
+fn parts() {
+    let file = Temporary::new("parts", 8 << 20);
+    let mut boot = boot(Limits::default());
+    let at = file.map(&mut boot, 8 << 20, 0);
+    let template = freeze(boot);
+    let mut fork = template.fork().unwrap();
+    for _ in 0..2 {
+        fork.unmap(at + LARGE + 4096, 4096).unwrap();
+        fork.protect(at + 2 * LARGE, LARGE, Protection::NONE)
+            .unwrap();
+        assert!(faults(&mut fork, "read_at", at + LARGE + 4096));
+        assert!(faults(&mut fork, "read_at", at + 2 * LARGE));
+        assert!(fork.read_u64(at + 2 * LARGE).is_err());
+        assert_eq!(
+            ask(&mut fork, "read_at", &[at + LARGE + 8192])[0],
+            (LARGE + 8192) / 8
+        );
+        fork.protect(at + 2 * LARGE, LARGE, READ).unwrap();
+        assert_eq!(
+            ask(&mut fork, "read_at", &[at + 2 * LARGE])[0],
+            2 * LARGE / 8
+        );
+        let executable = fork.protect(at, 4096, Protection::READ_EXECUTE);
+        assert_eq!(executable, Ok(()), "code of a library");
+        let moved = fork
+            .remap(at, LARGE, Placement::Anywhere, LARGE, false)
+            .unwrap();
+        assert_eq!(ask(&mut fork, "read_at", &[moved + 16])[0], 2);
+        assert!(faults(&mut fork, "read_at", at));
+        fork.reset().unwrap();
+        assert_eq!(
+            ask(&mut fork, "read_at", &[at + LARGE + 4096])[0],
+            (LARGE + 4096) / 8
+        );
+        assert!(faults(&mut fork, "read_at", moved));
+    }
+    assert!(matches!(
+        fork.protect(at, 16 << 20, READ),
+        Err(MapError::NoMemory { .. })
+    ));
+}
+
+fn truncated() {
+    let file = Temporary::new("truncated", 8 << 20);
+    let mut boot = boot(Limits::default());
+    let at = file.map(&mut boot, 8 << 20, 0);
+    let template = freeze(boot);
+    let mut fork = template.fork().unwrap();
+    assert_eq!(ask(&mut fork, "read_at", &[at])[0], 0);
+    file.file.set_len(1 << 20).unwrap();
+    assert!(
+        fork.read_u64(at + (4 << 20)).is_err(),
+        "the host survives it"
+    );
+    assert_eq!(fork.read_u64(at + 8).unwrap(), 1);
+    let exit = call(&mut fork, "read_at", &[at + (4 << 20)]);
+    assert!(matches!(exit, Exit::Shutdown { .. }), "{exit:?}");
+    fork.rebuild().unwrap();
+    assert_eq!(ask(&mut fork, "read_at", &[at + 8])[0], 1);
+}
+
+/// Kilobytes of memory that this process has for itself or shares, without and with files.
+fn resident() -> (u64, u64) {
+    let text = std::fs::read_to_string("/proc/self/status").unwrap();
+    let field = |name: &str| -> u64 {
+        let line = text.lines().find(|line| line.starts_with(name)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    };
+    (field("RssAnon:") + field("RssShmem:"), field("RssFile:"))
+}
+
+fn shared_memory() {
+    let length = 256 << 20;
+    let file = Temporary::new("shared", length);
+    let mut boot = boot(Limits::default());
+    let at = file.map(&mut boot, length, 0);
+    let template = freeze(boot);
+    let (own, mapped) = resident();
+    let pages = length / PAGE_SIZE;
+    let expected = pages * (pages - 1) / 2 * 512;
+    let mut forks: Vec<_> = (0..8).map(|_| template.fork().unwrap()).collect();
+    for fork in &mut forks {
+        assert_eq!(ask(fork, "sum_pages", &[at, pages])[0], expected);
+        assert!(fork.private_bytes() < 1 << 20);
+    }
+    let (own_now, mapped_now) = resident();
+    assert!(own_now - own < 64 << 10, "{own} -> {own_now} KB");
+    assert!(
+        mapped_now - mapped.min(mapped_now) <= (length >> 10) + 1024,
+        "{mapped} -> {mapped_now} KB: more than once"
+    );
+}
