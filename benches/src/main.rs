@@ -15,6 +15,7 @@
 mod calls;
 mod compute;
 mod figures;
+mod files;
 mod guest;
 mod varnish;
 
@@ -33,6 +34,9 @@ fn main() {
     }
     if wanted("compute") {
         compute::run(&mut figures);
+    }
+    if wanted("files") {
+        files::run(&mut figures);
     }
     if wanted("varnish") {
         varnish::run(&mut figures);

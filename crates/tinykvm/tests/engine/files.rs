@@ -70,7 +70,7 @@ impl Temporary {
     fn map_at(&self, boot: &mut Booting, place: Placement, length: u64, offset: u64) -> u64 {
         boot.map_file(place, length, READ, self.file.as_fd(), offset)
             .unwrap()
-            .expect("in place")
+            .unwrap()
     }
 }
 

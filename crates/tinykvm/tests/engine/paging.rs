@@ -210,12 +210,17 @@ fn check(fork: &mut Fork, model: &Model, page: u64) {
     }
 }
 
-fn random_edits() {
+/// A program with 64 pages of all kinds of rights, and what they are.
+fn mixed_pages() -> (Arc<tinykvm::Template>, u64, Model) {
     let mut boot = boot(Limits::default());
     let base = boot.map(Placement::Anywhere, 64 * PAGE_SIZE, RW).unwrap();
     assert_eq!(boot_call(&mut boot, "touch_at", [base, 64]), DONE);
     for page in (0..64).step_by(4) {
-        let allow = [Protection::READ, Protection::NONE][page as usize / 4 % 2];
+        let allow = if page % 8 == 0 {
+            Protection::READ
+        } else {
+            Protection::NONE
+        };
         boot.protect(base + page * PAGE_SIZE, PAGE_SIZE, allow)
             .unwrap();
     }
@@ -228,7 +233,11 @@ fn random_edits() {
             frozen.insert(at, (range.allow, 1));
         }
     }
-    let template = freeze(boot);
+    (freeze(boot), base, frozen)
+}
+
+fn random_edits() {
+    let (template, base, frozen) = mixed_pages();
     let mut fork = template.fork().unwrap();
     let mut seed = 0x1234_5678_9abc_def1u64;
     let mut random = |below: u64| {
@@ -243,7 +252,11 @@ fn random_edits() {
             let (first, count) = (random(60), 1 + random(4));
             let (at, length) = (base + first * PAGE_SIZE, count * PAGE_SIZE);
             let pages = (at..at + length).step_by(4096);
-            let allow = [RW, Protection::READ, Protection::NONE][random(3) as usize];
+            let allow = match random(3) {
+                0 => RW,
+                1 => Protection::READ,
+                _ => Protection::NONE,
+            };
             match random(5) {
                 0 => {
                     fork.unmap(at, length).unwrap();
