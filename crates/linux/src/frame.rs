@@ -93,12 +93,12 @@ fn fault_info(guest: &mut dyn Guest, fault: &Exception) -> Info {
         3 => (SIGTRAP, SI_KERNEL, 0),      // #BP
         6 => (SIGILL, 2, rip),             // #UD: ILL_ILLOPN
         11 | 12 => (SIGBUS, SI_KERNEL, 0), // #NP, #SS
-        // #PF: SEGV_ACCERR if a page is there, else SEGV_MAPERR
-        14 => (
-            SIGSEGV,
-            if fault.error_code & 1 != 0 { 2 } else { 1 },
-            fault.address,
-        ),
+        // #PF: SEGV_ACCERR if something is mapped there, else SEGV_MAPERR
+        14 => {
+            let range = guest.mapped(fault.address);
+            let there = range.is_some_and(|range| range.start <= fault.address);
+            (SIGSEGV, if there { 2 } else { 1 }, fault.address)
+        }
         16 | 19 => (SIGFPE, arithmetic_code(guest, fault.vector == 16), rip), // #MF, #XM
         17 => (SIGBUS, 1, 0),                                                 // #AC: BUS_ADRALN
         _ => (SIGSEGV, SI_KERNEL, 0),                                         // #GP and the rest

@@ -366,6 +366,23 @@ fn exception(machine: &Machine, vector: u8) -> Exception {
 }
 
 #[test]
+fn faults_tell_whether_something_is_mapped() {
+    for (address, code) in [(0xFFF, 1), (0x1000, 2), (0x1FFF, 2), (0x2000, 1)] {
+        let mut machine = machine();
+        machine.guest.map_at(0x1000, 0x1000, Protection::NONE);
+        set_action(&mut machine, SIGSEGV.cast_unsigned(), SA_RESTORER, 0);
+        let fault = Exception {
+            address,
+            ..exception(&machine, 14)
+        };
+        let flow = machine.process.fault(&mut machine.guest, &fault);
+        assert_eq!(flow, Flow::Continue);
+        let info = machine.guest.bytes(machine.guest.registers().rsi, 128);
+        assert_eq!(u32_at(&info, 8), code, "at {address:#x}");
+    }
+}
+
+#[test]
 fn faults_go_to_their_handler() {
     // Vector, signal, code, address.
     let cases = [
@@ -375,7 +392,7 @@ fn faults_go_to_their_handler() {
         (6, 4, 2, 0x40_3000),
         (11, 7, 0x80, 0),
         (13, 11, 0x80, 0),
-        (14, 11, 2, 0x1234),
+        (14, 11, 1, 0x1234),
         (17, 7, 1, 0),
         (19, 8, 7, 0x40_3000),
     ];
