@@ -1,11 +1,27 @@
-//! The one place that decides about access to the host.
+//! The one place that decides about access to the host's files.
 //!
-//! A handler that wants to reach something of the host needs a [`Grant`], and [`decide`] is the
-//! only function that makes one, from what the table says about the call. So a new call cannot
-//! forget the question.
+//! ```text
+//! path, as the program gave it ── directory or working directory in front ──> absolute path
+//!   ── rule with the longest path (permissions.rs) ──> Grant: host directory + path beneath it
+//!   ── openat2(beneath, no magic links) ──> descriptor
+//! ```
+//!
+//! A handler that wants something of the host needs a [`Grant`], and only [`find`] makes one.
+//! Paths are the program's own (*virtual*): links are followed in them, so an absolute link leads
+//! to whatever the program has there, and nowhere else. The host's kernel follows links only
+//! beneath one grant; if a path has links that leave it, or `..`, it is walked here step by step,
+//! and the result is opened without following anything.
+
+mod grant;
+mod walk;
 
 use crate::context::{Context, Failure};
-use crate::errno::EACCES;
+use crate::errno::{EACCES, ENOENT, ENOTDIR, Errno};
+use crate::object::Object;
+use crate::permissions::{Anchor, PathGrant};
+use crate::synthetic::{self, Node};
+
+pub(crate) use grant::{Grant, is_kernel_file_system};
 
 /// What a system call needs from the host (a column of the table of calls).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,39 +32,245 @@ pub(crate) enum Access {
     Path {
         /// Which argument is the path.
         argument: usize,
-        /// What is to be done with it.
-        right: Right,
     },
 }
 
 /// What is to be done with a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Right {
-    /// Read or write its contents; the call's flags say which.
-    Open,
-    /// Look at its metadata, or at where a link points.
-    Inspect,
-    /// Create, remove, rename, or change metadata.
-    Change,
-    /// Make it the working directory.
-    Enter,
+    /// Read its contents or look at its metadata.
+    Read,
+    /// Create, remove, rename, write, or change metadata.
+    Write,
 }
 
-/// The permission to go on. No permission can be given to a program yet, so there is no value of
-/// this type.
-#[derive(Debug)]
-pub(crate) enum Grant {}
+/// `AT_FDCWD` in linux/fcntl.h.
+pub(crate) const AT_FDCWD: i32 = -100;
 
-/// Decides whether the running call may have what it asks for at `path`.
-pub(crate) fn decide(context: &mut Context<'_>, path: &[u8]) -> Result<Grant, Failure> {
-    match context.call.access {
-        Access::Path {
-            right: Right::Open | Right::Inspect | Right::Change | Right::Enter,
-            ..
+/// Which file is meant.
+#[derive(Debug, Clone)]
+pub(crate) struct Request {
+    /// A directory's descriptor, or [`AT_FDCWD`].
+    pub(crate) directory: i32,
+    /// As the program gave it.
+    pub(crate) path: Vec<u8>,
+    /// A link at the end is followed.
+    pub(crate) follow: bool,
+    pub(crate) right: Right,
+}
+
+/// What is found.
+#[derive(Debug)]
+pub(crate) enum Place {
+    /// Something of the host.
+    Host(Grant),
+    /// Something that only the program sees, and its path.
+    Synthetic(Node, Vec<u8>),
+}
+
+/// The absolute path that a request means, not yet cleaned.
+pub(crate) fn absolute(context: &Context<'_>, request: &Request) -> Result<Vec<u8>, Errno> {
+    if request.path.is_empty() {
+        return Err(ENOENT);
+    }
+    if request.path.first() == Some(&b'/') {
+        return Ok(request.path.clone());
+    }
+    let mut path = if request.directory == AT_FDCWD {
+        context.state().directory.to_vec()
+    } else {
+        match &context.state().descriptors.get(request.directory)?.object {
+            Object::Directory(directory) => directory.path().to_vec(),
+            _ => return Err(ENOTDIR),
         }
-        | Access::None => {
-            context.host.denied(context.call.name, path);
-            Err(EACCES.into())
+    };
+    path.push(b'/');
+    path.extend_from_slice(&request.path);
+    Ok(path)
+}
+
+/// Decides whether the running call may have what it asks for.
+pub(crate) fn find(context: &mut Context<'_>, request: &Request) -> Result<Place, Failure> {
+    let raw = absolute(context, request)?;
+    let directory = ends_as_directory(&raw);
+    let follow = request.follow || directory;
+    let permissions = &context.process.options().permissions;
+    let simple = !has_parents(&raw) && !permissions.has_link() && !synthetic::may_link(&raw);
+    let clean = if simple {
+        normal(&raw)
+    } else {
+        walk::walk(context, &raw, follow)?
+    };
+    let request = Request {
+        follow,
+        ..request.clone()
+    };
+    let place = match place(context, &clean, &request, !simple) {
+        Some(place) => place,
+        None => return Err(denied(context, &request.path)),
+    };
+    match (&place, request.right) {
+        (Place::Host(grant), Right::Write) if !grant.writable => {
+            Err(denied(context, &request.path))
         }
+        (Place::Host(grant), _) if grant.is_missing() => Err(ENOENT.into()),
+        (Place::Synthetic(node, _), Right::Write) if !node.takes_writes() => {
+            Err(denied(context, &request.path))
+        }
+        (Place::Synthetic(node, _), _) if directory && !node.is_directory() => Err(ENOTDIR.into()),
+        _ => Ok(place),
     }
 }
+
+/// What a request finds, without a word to the host if that is denied.
+pub(crate) fn find_quietly(context: &mut Context<'_>, request: &Request) -> Result<Place, Failure> {
+    let raw = absolute(context, request)?;
+    let clean = walk::walk(context, &raw, request.follow || ends_as_directory(&raw))?;
+    place(context, &clean, request, true).ok_or(EACCES.into())
+}
+
+/// True if no part of a path is a link: it means the same when all are followed.
+pub(crate) fn is_free_of_links(context: &Context<'_>, request: &Request) -> Result<bool, Failure> {
+    let raw = absolute(context, request)?;
+    Ok(walk::walk(context, &raw, true)? == normal(&raw))
+}
+
+/// Tells the host about a denial.
+pub(crate) fn denied(context: &mut Context<'_>, path: &[u8]) -> Failure {
+    context.host.denied(context.call.name, path);
+    EACCES.into()
+}
+
+/// What is at a clean path.
+fn place(context: &Context<'_>, clean: &[u8], request: &Request, walked: bool) -> Option<Place> {
+    let permissions = &context.process.options().permissions;
+    if request.path == b"state"
+        && request.directory == AT_FDCWD
+        && let Some(state) = permissions.state()
+    {
+        return Some(Place::Host(Grant::new(
+            context, state, b"", b"/state", request, true,
+        )));
+    }
+    let found = permissions.find(clean);
+    let node = synthetic::find(context, clean);
+    // What is granted by name goes before what is made up; all of `/` is not by name.
+    let by_name = found.is_some_and(|(grant, _)| !grant.shown.is_empty());
+    let synthetic_first = !by_name && (permissions.is_audit() || is_kernels(clean));
+    if let (true, Some(node)) = (synthetic_first, &node) {
+        return Some(Place::Synthetic(node.clone(), clean.to_vec()));
+    }
+    if let Some((grant, rest)) = found
+        && !(synthetic_first && is_kernels(clean))
+    {
+        if let Anchor::Link(_) = grant.anchor {
+            let node = Node::Link(link_target(grant));
+            return Some(Place::Synthetic(node, clean.to_vec()));
+        }
+        return Some(Place::Host(Grant::new(
+            context, grant, rest, clean, request, walked,
+        )));
+    }
+    if let Some(node) = node {
+        return Some(Place::Synthetic(node, clean.to_vec()));
+    }
+    let mut names = permissions.children(clean);
+    names.extend(synthetic::children(clean));
+    if names.is_empty() && !clean.is_empty() && !permissions.has_below(clean) {
+        return None;
+    }
+    names.sort();
+    names.dedup();
+    Some(Place::Synthetic(Node::Directory(names), clean.to_vec()))
+}
+
+fn link_target(grant: &PathGrant) -> Vec<u8> {
+    match &grant.anchor {
+        Anchor::Link(target) => target.clone(),
+        _ => Vec::new(),
+    }
+}
+
+/// Directories of the kernel, which are never the host's because all of `/` is granted.
+fn is_kernels(path: &[u8]) -> bool {
+    [&b"/proc"[..], b"/sys", b"/dev"]
+        .into_iter()
+        .any(|directory| path == directory || is_below(path, directory))
+}
+
+/// An absolute path without `.`, empty parts and a slash at its end; `..` goes up. `/` becomes
+/// the empty path.
+pub(crate) fn normal(path: &[u8]) -> Vec<u8> {
+    let mut parts: Vec<&[u8]> = Vec::new();
+    for part in path.split(|&byte| byte == b'/') {
+        match part {
+            b"" | b"." => {}
+            b".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    join(&parts)
+}
+
+/// Parts with a slash in front of each.
+fn join(parts: &[&[u8]]) -> Vec<u8> {
+    let mut path = Vec::new();
+    for part in parts {
+        path.push(b'/');
+        path.extend_from_slice(part);
+    }
+    path
+}
+
+/// True if there is a `..` in it.
+fn has_parents(path: &[u8]) -> bool {
+    path.split(|&byte| byte == b'/').any(|part| part == b"..")
+}
+
+/// True if only a directory can be meant: the last part is empty, `.` or `..`.
+fn ends_as_directory(path: &[u8]) -> bool {
+    let last = path.rsplit(|&byte| byte == b'/').next();
+    matches!(last, Some(b"" | b"." | b".."))
+}
+
+/// True if a clean path lies below another.
+pub(crate) fn is_below(path: &[u8], directory: &[u8]) -> bool {
+    path.strip_prefix(directory)
+        .is_some_and(|rest| rest.first() == Some(&b'/'))
+}
+
+/// Names of the parts directly below `directory` on the way to `paths`.
+pub(crate) fn children<'a>(
+    directory: &[u8],
+    paths: impl Iterator<Item = &'a [u8]>,
+) -> Vec<Vec<u8>> {
+    let next = |path: &'a [u8]| {
+        let rest = path.strip_prefix(directory)?.strip_prefix(b"/")?;
+        let end = rest.iter().position(|&byte| byte == b'/');
+        Some(rest[..end.unwrap_or(rest.len())].to_vec())
+    };
+    let mut names: Vec<_> = paths.filter_map(next).collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// Shows a clean path as the program knows it.
+pub(crate) fn shown(clean: &[u8]) -> Vec<u8> {
+    if clean.is_empty() {
+        b"/".to_vec()
+    } else {
+        clean.to_vec()
+    }
+}
+
+/// Fails unless the descriptor stands for a directory; gives its path.
+pub(crate) fn directory_of(context: &Context<'_>, fd: i32) -> Result<Vec<u8>, Errno> {
+    match &context.state().descriptors.get(fd)?.object {
+        Object::Directory(directory) => Ok(directory.path().to_vec()),
+        _ => Err(ENOTDIR),
+    }
+}
+
+#[cfg(test)]
+mod tests;

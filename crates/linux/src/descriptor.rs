@@ -61,7 +61,13 @@ impl Description {
         matches!(self.status & O_ACCMODE, O_WRONLY | O_RDWR) && self.status & O_PATH == 0
     }
 
+    /// True if what is written goes to the end.
+    pub(crate) fn appends(&self) -> bool {
+        self.status & O_APPEND != 0
+    }
+
     /// True if calls on it do not wait.
+    #[allow(dead_code, reason = "files do not wait")]
     pub(crate) fn nonblocking(&self) -> bool {
         self.status & O_NONBLOCK != 0
     }
@@ -150,11 +156,6 @@ impl Descriptors {
     pub(crate) fn numbers(&self) -> impl Iterator<Item = usize> + '_ {
         let used = |(number, entry): (usize, &Option<Entry>)| entry.is_some().then_some(number);
         self.entries.iter().enumerate().filter_map(used)
-    }
-
-    /// All descriptions.
-    pub(crate) fn descriptions(&self) -> impl Iterator<Item = &Description> + '_ {
-        self.descriptions.values()
     }
 
     /// A new description, which no descriptor stands for yet.
@@ -261,6 +262,15 @@ impl Context<'_> {
         let table = &mut self.state_mut().descriptors;
         let number = table.free(0, limit)?;
         table.put(number, id, close_on_exec);
+        Ok(number as u64)
+    }
+
+    /// Another descriptor, the lowest free one, for what `fd` stands for.
+    pub(crate) fn duplicate(&mut self, fd: i32, close_on_exec: bool) -> Answer {
+        let description = self.state().descriptors.id(fd)?;
+        let number = self.state().descriptors.free(0, limit(self))?;
+        let table = &mut self.state_mut().descriptors;
+        table.put(number, description, close_on_exec);
         Ok(number as u64)
     }
 

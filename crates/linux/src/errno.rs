@@ -39,6 +39,12 @@ pub(crate) const EEXIST: Errno = Errno(17);
 pub(crate) const ENODEV: Errno = Errno(19);
 /// A path component is no directory.
 pub(crate) const ENOTDIR: Errno = Errno(20);
+/// It leads to another file system.
+pub(crate) const EXDEV: Errno = Errno(18);
+/// It is a directory.
+pub(crate) const EISDIR: Errno = Errno(21);
+/// Too many symbolic links.
+pub(crate) const ELOOP: Errno = Errno(40);
 /// An argument makes no sense.
 pub(crate) const EINVAL: Errno = Errno(22);
 /// The kernel's own limit is reached.
@@ -67,8 +73,6 @@ pub(crate) const EDEADLK: Errno = Errno(35);
 pub(crate) const ENAMETOOLONG: Errno = Errno(36);
 /// There is no such system call.
 pub(crate) const ENOSYS: Errno = Errno(38);
-/// Something would lie within itself.
-pub(crate) const ELOOP: Errno = Errno(40);
 /// A value does not fit.
 pub(crate) const EOVERFLOW: Errno = Errno(75);
 /// The descriptor is no socket.
@@ -104,6 +108,13 @@ pub(crate) const EINPROGRESS: Errno = Errno(115);
 
 impl Errno {
     /// The value of RAX that reports this error.
+    /// The error of a result, for tests.
+    #[cfg(test)]
+    pub(crate) fn from_result(result: i64) -> Self {
+        Self(u16::try_from(-result).unwrap_or(0))
+    }
+
+    /// The value of RAX that reports this error.
     pub(crate) fn to_result(self) -> u64 {
         (-i64::from(self.0)).cast_unsigned()
     }
@@ -111,12 +122,6 @@ impl Errno {
     /// The number, for where it is a value (`SO_ERROR`).
     pub(crate) fn number(self) -> u32 {
         u32::from(self.0)
-    }
-}
-
-impl From<BadAddress> for Errno {
-    fn from(_: BadAddress) -> Self {
-        EFAULT
     }
 }
 
@@ -134,5 +139,11 @@ impl From<MapError> for Errno {
             MapError::Occupied { .. } => EEXIST,
             MapError::WriteExecute => EACCES,
         }
+    }
+}
+
+impl From<BadAddress> for Errno {
+    fn from(_: BadAddress) -> Self {
+        EFAULT
     }
 }

@@ -153,8 +153,17 @@ struct Open {
 }
 
 fn open(context: &Context<'_>, position: Position, write: bool) -> Result<Open, Failure> {
+    open_fd(context, context.int(0), position, write)
+}
+
+fn open_fd(
+    context: &Context<'_>,
+    fd: i32,
+    position: Position,
+    write: bool,
+) -> Result<Open, Failure> {
     let table = &context.state().descriptors;
-    let id = table.id(context.int(0))?;
+    let id = table.id(fd)?;
     let open = table.description(id)?;
     let at = match position {
         Position::At(_) if !open.object.seekable() => return Err(ESPIPE.into()),
@@ -176,10 +185,14 @@ fn open(context: &Context<'_>, position: Position, write: bool) -> Result<Open, 
 }
 
 /// Moves the offset to the end of a transfer.
-fn advance(context: &mut Context<'_>, open: &Open, position: Position, done: u64) {
+fn advance(context: &mut Context<'_>, open: &Open, position: Position, done: u64, write: bool) {
     if position == Position::Current && done > 0 && open.object.seekable() {
         let end = open.at.saturating_add(done);
-        if let Ok(open) = context.state_mut().descriptors.description_mut(open.id) {
+        let descriptors = &mut context.state_mut().descriptors;
+        // What is appended moves the offset itself.
+        if let Ok(open) = descriptors.description_mut(open.id)
+            && !(write && open.appends())
+        {
             open.offset = end;
         }
     }
@@ -222,7 +235,7 @@ fn receive(context: &mut Context<'_>, parts: &[(u64, u64)], position: Position) 
         }
         context.checkpoint()?;
     }
-    advance(context, &open, position, done);
+    advance(context, &open, position, done, false);
     finish(done, end)
 }
 
@@ -319,7 +332,7 @@ fn send(context: &mut Context<'_>, parts: &[(u64, u64)], position: Position) -> 
         }
         end = Ok(());
     }
-    advance(context, &open, position, done);
+    advance(context, &open, position, done, true);
     finish(done, end)
 }
 
@@ -335,6 +348,48 @@ pub(crate) fn gather(context: &Context<'_>, parts: &[(u64, u64)]) -> (Vec<u8>, b
         }
     }
     (bytes, true)
+}
+
+/// Copies from one descriptor to another, each at a position or at its own.
+pub(crate) fn copy(
+    context: &mut Context<'_>,
+    (from, start): (i32, Option<u64>),
+    (to, target): (i32, Option<u64>),
+    count: u64,
+) -> Result<u64, Failure> {
+    let at = |start: Option<u64>| start.map_or(Position::Current, Position::At);
+    let source = open_fd(context, from, at(start), false)?;
+    let sink = open_fd(context, to, at(target), true)?;
+    let (mut done, mut end) = (0, Ok(()));
+    while done < count {
+        let room = (count - done).min(OUTPUT_PIECE as u64);
+        let mut bytes = vec![0; usize::try_from(room).map_err(|_| EINVAL)?];
+        let from = source.at.saturating_add(done);
+        let moved = match source.object.read(context, source.id, from, &mut bytes) {
+            Ok(0) => break,
+            Ok(found) => {
+                bytes.truncate(found);
+                let to = sink.at.saturating_add(done);
+                sink.object.write(context, sink.id, to, &bytes)
+            }
+            Err(failure) => Err(failure),
+        };
+        match moved {
+            Ok(moved) => {
+                done += moved as u64;
+                if moved < bytes.len() {
+                    break;
+                }
+            }
+            Err(failure) => {
+                end = Err(failure);
+                break;
+            }
+        }
+        context.checkpoint()?;
+    }
+    advance(context, &sink, at(target), done, true);
+    finish(done, end)
 }
 
 /// `lseek(fd, offset, whence)`

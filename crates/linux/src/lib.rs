@@ -10,7 +10,7 @@
 //! ```text
 //! Process::syscall ── table ──> one handler per call ──> result in RAX, then who runs, signals
 //!                        │         memory, descriptor, io, poll, file, signal, frame,
-//!                        │         thread, futex, time, system
+//!                        │         thread, futex, time, system, path
 //!                        └ what the call needs from the host ──> access::decide
 //! ```
 //!
@@ -30,12 +30,10 @@ mod block;
 mod clone;
 mod connect_rules;
 mod context;
-#[allow(dead_code, reason = "nothing else can be opened yet")]
 mod descriptor;
 mod epoll;
 mod errno;
 mod eventfd;
-mod file;
 mod frame;
 mod futex;
 mod io;
@@ -44,11 +42,12 @@ mod look;
 mod memfd;
 mod memory;
 mod network;
-#[allow(dead_code, reason = "nothing else can be opened yet")]
 mod object;
 mod objects;
 mod pair;
+mod path;
 mod pending;
+mod permissions;
 mod pipe;
 mod poll;
 mod process;
@@ -59,8 +58,8 @@ mod signal;
 mod sigwait;
 mod slab;
 mod stack;
-#[allow(dead_code, reason = "nothing else can be opened yet")]
 mod stat;
+mod synthetic;
 mod system;
 mod table;
 mod thread;
@@ -79,6 +78,7 @@ mod tests;
 use std::time::Duration;
 
 pub use connect_rules::{ConnectRuleError, ConnectRules};
+pub use permissions::{Extent, GrantError, PathRule, Permissions};
 pub use process::{Process, ProcessOptions};
 pub use stack::StartError;
 pub use vdso::VDSO;
@@ -110,6 +110,12 @@ pub trait Host {
     /// The program was denied access to `path` by `call`.
     fn denied(&mut self, call: &'static str, path: &[u8]) {
         let _ = (call, path);
+    }
+
+    /// In an audit ([`Permissions::audit`]): the program used `path` by `call`, and was about to
+    /// change it if `write`.
+    fn used(&mut self, call: &'static str, path: &[u8], write: bool) {
+        let _ = (call, path, write);
     }
 }
 

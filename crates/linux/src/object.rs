@@ -3,27 +3,33 @@
 
 mod counter;
 mod device;
+mod directory;
+mod file;
 mod memory_file;
 mod pipe;
 mod stream;
 mod timer;
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
 
 use crate::Stream;
 use crate::context::{Answer, Context, Failure};
 use crate::descriptor::DescriptionId;
 use crate::epoll::SetId;
-use crate::errno::{EBADF, EINVAL, ENOTTY, Errno};
+use crate::errno::{EBADF, EINVAL, EISDIR, ENOTTY, Errno};
 use crate::look::{Interest, Look};
 use crate::network::{PairEnd, SocketId};
 use crate::process::State;
 use crate::readiness::{Edges, Events};
 use crate::stat::{Metadata, S_IFSOCK};
+use crate::synthetic::Node;
 use crate::{epoll, network};
 
 pub(crate) use counter::{CounterId, eventfd, eventfd2};
 pub(crate) use device::Device;
+pub(crate) use directory::{Directory, Name};
+pub(crate) use file::{HostFile, metadata as host_metadata};
 pub(crate) use memory_file::{MemoryFileId, memfd_create};
 pub(crate) use pipe::{PipeEnd, pipe, pipe2};
 pub(crate) use timer::{TimerId, timerfd_create, timerfd_gettime, timerfd_settime};
@@ -51,17 +57,41 @@ pub(crate) enum Object {
     Pair(PairEnd),
     /// Another socket.
     Socket(SocketId),
+    /// A file of the host.
+    File(Arc<HostFile>),
+    /// A directory.
+    Directory(Arc<Directory>),
+    /// A synthetic file.
+    Text(Arc<Text>),
+}
+
+/// A synthetic file, as it was when it was opened.
+#[derive(Debug)]
+pub(crate) struct Text {
+    pub(crate) bytes: Vec<u8>,
+    /// As the program knows it, clean.
+    pub(crate) path: Vec<u8>,
 }
 
 impl Object {
     /// True if it has a position: `pread` and `lseek` work.
     pub(crate) fn seekable(&self) -> bool {
-        matches!(self, Self::Device(_) | Self::MemoryFile(_))
+        matches!(
+            self,
+            Self::Device(_)
+                | Self::MemoryFile(_)
+                | Self::File(_)
+                | Self::Directory(_)
+                | Self::Text(_)
+        )
     }
 
     /// The host's file, if it is one: for mappings in place.
     pub(crate) fn host_file(&self) -> Option<BorrowedFd<'_>> {
-        None
+        match self {
+            Self::File(file) => Some(file.host().as_fd()),
+            _ => None,
+        }
     }
 
     /// True if what was read is gone. Then the guest's buffer is looked at before.
@@ -71,7 +101,7 @@ impl Object {
 
     /// True if `poll` can wait for it, and so `epoll` takes it.
     pub(crate) fn pollable(&self) -> bool {
-        !matches!(self, Self::Device(_) | Self::MemoryFile(_))
+        !self.seekable()
     }
 
     /// True for a socket: `read` and `write` are `recv` and `send`.
@@ -97,6 +127,9 @@ impl Object {
             Self::Timer(timer) => timer.read(context, id, out),
             Self::MemoryFile(file) => Ok(file.read(context.state(), at, out)?),
             Self::Set(_) | Self::Pair(_) | Self::Socket(_) => Err(EINVAL.into()),
+            Self::File(file) => Ok(file.read(at, out)?),
+            Self::Directory(_) => Err(EISDIR.into()),
+            Self::Text(text) => Ok(text.read(at, out)),
         }
     }
 
@@ -117,6 +150,8 @@ impl Object {
             Self::Counter(counter) => counter.write(context, id, bytes),
             Self::MemoryFile(file) => Ok(file.write(context.state_mut(), at, bytes)?),
             Self::Timer(_) | Self::Set(_) | Self::Pair(_) | Self::Socket(_) => Err(EINVAL.into()),
+            Self::File(file) => file::write(context, file, id, at, bytes),
+            Self::Directory(_) | Self::Text(_) => Err(EBADF.into()),
         }
     }
 
@@ -124,6 +159,8 @@ impl Object {
     pub(crate) fn size(&self, state: &State) -> Result<u64, Errno> {
         match self {
             Self::MemoryFile(file) => Ok(file.get(state)?.size()),
+            Self::File(file) => file.size(),
+            Self::Directory(_) => Err(EINVAL),
             _ => Ok(0),
         }
     }
@@ -136,7 +173,11 @@ impl Object {
             Self::Input => always(Events::READABLE),
             // Always takes more.
             Self::Output(_) => always(Events::WRITABLE),
-            Self::Device(_) | Self::MemoryFile(_) => always(Events::READABLE | Events::WRITABLE),
+            Self::Device(_)
+            | Self::MemoryFile(_)
+            | Self::File(_)
+            | Self::Directory(_)
+            | Self::Text(_) => always(Events::READABLE | Events::WRITABLE),
             Self::Pipe(end) => end.look(look),
             Self::Counter(counter) => counter.look(look),
             Self::Timer(timer) => timer.look(look),
@@ -177,6 +218,9 @@ impl Object {
                 inode: socket.inode(),
                 ..Metadata::own(S_IFSOCK | 0o777)
             }),
+            Self::File(file) => Ok(file.metadata()?),
+            Self::Directory(directory) => Ok(directory.metadata()?),
+            Self::Text(text) => Ok(Node::text_metadata(&text.path)),
         }
     }
 
@@ -186,6 +230,7 @@ impl Object {
             Self::Input | Self::Output(_) => stream::ioctl(context, request),
             Self::Pipe(end) => end.ioctl(context, request),
             Self::Pair(_) | Self::Socket(_) => network::ioctl(context, request),
+            Self::File(file) => file::ioctl(context, file, request),
             _ => Err(ENOTTY.into()),
         }
     }
@@ -199,11 +244,28 @@ impl Object {
         }
     }
 
+    /// `ftruncate` of something that is open for writing.
+    pub(crate) fn truncate(&self, context: &mut Context<'_>, length: u64) -> Answer {
+        match self {
+            Self::File(file) => {
+                rustix::fs::ftruncate(file.host(), length).map_err(Errno::from)?;
+                Ok(0)
+            }
+            Self::MemoryFile(file) => file.truncate(context, length),
+            _ => Err(EINVAL.into()),
+        }
+    }
+
     /// The last descriptor of its description was closed.
     pub(crate) fn closed(self, id: DescriptionId, state: &mut State) {
         epoll::forget(state, id);
         match self {
-            Self::Input | Self::Output(_) | Self::Device(_) => {}
+            Self::Input
+            | Self::Output(_)
+            | Self::Device(_)
+            | Self::File(_)
+            | Self::Directory(_)
+            | Self::Text(_) => {}
             Self::Pipe(end) => end.closed(state),
             Self::Counter(counter) => counter.closed(state),
             Self::Timer(timer) => timer.closed(state),
@@ -212,6 +274,16 @@ impl Object {
             Self::Pair(end) => end.closed(state),
             Self::Socket(socket) => socket.closed(state),
         }
+    }
+}
+
+impl Text {
+    fn read(&self, at: u64, out: &mut [u8]) -> usize {
+        let start = usize::try_from(at).unwrap_or(usize::MAX);
+        let rest = self.bytes.get(start..).unwrap_or_default();
+        let count = out.len().min(rest.len());
+        out[..count].copy_from_slice(&rest[..count]);
+        count
     }
 }
 

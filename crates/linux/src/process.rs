@@ -12,6 +12,7 @@ use crate::descriptor::Descriptors;
 use crate::errno::ENOSYS;
 use crate::network::Socket;
 use crate::objects::Objects;
+use crate::permissions::Permissions;
 use crate::signal::Signals;
 use crate::system::{DEFAULT_LIMITS, Limit};
 use crate::threads::{Thread, Threads};
@@ -42,6 +43,10 @@ pub struct ProcessOptions {
     pub terminal: bool,
     /// Where its sockets may go.
     pub connect: ConnectRules,
+    /// The working directory at the start; empty is the root.
+    pub directory: Vec<u8>,
+    /// What it may have of the host.
+    pub permissions: Arc<Permissions>,
 }
 
 impl Default for ProcessOptions {
@@ -54,6 +59,8 @@ impl Default for ProcessOptions {
             threads: 256,
             terminal: false,
             connect: ConnectRules::default(),
+            directory: Vec::new(),
+            permissions: Arc::default(),
         }
     }
 }
@@ -68,6 +75,8 @@ pub(crate) struct State {
     pub(crate) objects: Objects,
     pub(crate) limits: [Limit; 16],
     pub(crate) umask: u32,
+    /// The working directory as the program knows it: clean, the root is empty.
+    pub(crate) directory: Arc<[u8]>,
     /// Monotonic time at the start of the program, where its CPU clock starts.
     pub(crate) started: Duration,
     /// Monotonic time of the freeze, until the program goes on.
@@ -128,6 +137,7 @@ impl Process {
             objects: Objects::default(),
             limits: DEFAULT_LIMITS,
             umask: 0o022,
+            directory: crate::access::normal(&options.directory).into(),
             started: Duration::ZERO,
             frozen: None,
             generation: 0,

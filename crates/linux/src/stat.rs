@@ -66,6 +66,11 @@ impl Metadata {
         }
     }
 
+    /// True if both are about one file.
+    pub(crate) fn same_file(&self, other: &Self) -> bool {
+        (self.device, self.inode) == (other.device, other.inode)
+    }
+
     /// True if it is a directory.
     pub(crate) fn is_directory(&self) -> bool {
         self.mode & S_IFMT == S_IFDIR

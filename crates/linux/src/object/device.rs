@@ -35,6 +35,17 @@ impl Device {
         }
     }
 
+    /// Its path.
+    pub(crate) fn path(self) -> &'static [u8] {
+        match self {
+            Self::Null => b"/dev/null",
+            Self::Zero => b"/dev/zero",
+            Self::Full => b"/dev/full",
+            Self::Random => b"/dev/random",
+            Self::Urandom => b"/dev/urandom",
+        }
+    }
+
     pub(crate) fn metadata(self) -> Metadata {
         // Documentation/admin-guide/devices.txt
         let minor = match self {

@@ -1,6 +1,6 @@
 //! `memfd_create`, and the file that it makes as a descriptor.
 
-use crate::context::{Answer, Context, Failure};
+use crate::context::{Answer, Context};
 use crate::descriptor::{O_CLOEXEC, O_RDWR};
 use crate::errno::{EINVAL, Errno};
 use crate::memfd::{MemoryFile, Seals};
@@ -74,6 +74,25 @@ impl MemoryFileId {
         }
     }
 
+    /// `ftruncate`
+    pub(super) fn truncate(self, context: &mut Context<'_>, length: u64) -> Answer {
+        self.get_mut(context.state_mut())?.resize(length)?;
+        Ok(0)
+    }
+
+    /// `fallocate`
+    pub(crate) fn allocate(
+        self,
+        context: &mut Context<'_>,
+        mode: u32,
+        offset: u64,
+        length: u64,
+    ) -> Answer {
+        self.get_mut(context.state_mut())?
+            .allocate(mode, offset, length)?;
+        Ok(0)
+    }
+
     pub(super) fn closed(self, state: &mut State) {
         state.remove_object::<MemoryFile>(self.0);
     }
@@ -105,12 +124,4 @@ pub(crate) fn memfd_create(context: &mut Context<'_>) -> Answer {
     let object = Object::MemoryFile(MemoryFileId(context.keep(MemoryFile::new(seals))?));
     let close_on_exec = if flags & CLOEXEC != 0 { O_CLOEXEC } else { 0 };
     context.install(object, O_RDWR | close_on_exec)
-}
-
-/// Refuses what only files can do.
-pub(crate) fn of_descriptor(context: &Context<'_>, fd: i32) -> Result<MemoryFileId, Failure> {
-    match context.state().descriptors.get(fd)?.object {
-        Object::MemoryFile(file) => Ok(file),
-        _ => Err(EINVAL.into()),
-    }
 }

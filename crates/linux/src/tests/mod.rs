@@ -127,6 +127,31 @@ impl Machine {
         u32::try_from(id).unwrap()
     }
 
+    /// Good arguments for a call with a path, which is `path`.
+    pub(crate) fn path_arguments(
+        &mut self,
+        call: &table::Call,
+        argument: usize,
+        path: u64,
+    ) -> [u64; 6] {
+        let times = self.words(&[0; 4]);
+        let mut arguments = match call.name {
+            "openat2" => [0, 0, times, 24, 0, 0],
+            "utimensat" | "futimesat" => [0, 0, times, 0, 0, 0],
+            "utime" | "utimes" => [0, times, 0, 0, 0, 0],
+            "readlink" => [0, times, 9, 0, 0, 0],
+            "readlinkat" => [0, 0, times, 9, 0, 0],
+            "rename" | "link" => [0, path, 0, 0, 0, 0],
+            "renameat" | "renameat2" | "linkat" => [0, 0, 0, path, 0, 0],
+            "symlink" | "symlinkat" => [path, 0, 0, 0, 0, 0],
+            _ => [0; 6],
+        };
+        if let Some(place) = arguments.get_mut(argument) {
+            *place = path;
+        }
+        arguments
+    }
+
     /// Zeroed memory that is followed by an unmapped page.
     pub(crate) fn room(&mut self, length: usize) -> u64 {
         self.guest.put(&vec![0; length])

@@ -14,6 +14,7 @@ const P: u64 = 0xdead_0000;
 const POINTERS: &[(&str, &[u64])] = &[
     ("write", &[1, P, 5]),
     ("fstat", &[1, P]),
+    ("fstatfs", &[1, P]),
     ("poll", &[P, 1, 0]),
     ("rt_sigaction", &[10, P, P, 8]),
     ("rt_sigprocmask", &[0, P, P, 8]),
@@ -178,6 +179,36 @@ const NO_POINTERS: &[&str] = &[
     "getpeername",
     "setsockopt",
     "getsockopt",
+    "sendfile",
+    "fsync",
+    "fdatasync",
+    "ftruncate",
+    "getdents",
+    "fchdir",
+    "fchmod",
+    "fchown",
+    "sync",
+    "readahead",
+    "setxattr",
+    "lsetxattr",
+    "fsetxattr",
+    "getxattr",
+    "lgetxattr",
+    "fgetxattr",
+    "listxattr",
+    "llistxattr",
+    "flistxattr",
+    "removexattr",
+    "lremovexattr",
+    "fremovexattr",
+    "fadvise64",
+    "splice",
+    "tee",
+    "sync_file_range",
+    "vmsplice",
+    "fallocate",
+    "syncfs",
+    "copy_file_range",
 ];
 
 /// Memory that suits every call in the list: a path, a small timespec, a signal set, zeroes. It
@@ -234,9 +265,9 @@ fn paths_at_bad_addresses_are_efault() {
         let Access::Path { argument, .. } = call.access else {
             continue;
         };
-        let mut arguments = [1; 6];
-        arguments[argument] = NOWHERE;
-        Machine::new().fails(call.name, &arguments, EFAULT);
+        let mut machine = Machine::new();
+        let arguments = machine.path_arguments(call, argument, NOWHERE);
+        machine.fails(call.name, &arguments, EFAULT);
     }
 }
 

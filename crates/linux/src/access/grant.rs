@@ -1,0 +1,250 @@
+//! A permission in the hand: a directory of the host, and a path beneath it.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::io::Errno as HostErrno;
+
+use super::{Request, Right, walk};
+use crate::context::{Context, Failure};
+use crate::errno::{EACCES, EBUSY, ELOOP};
+use crate::permissions::{Anchor, PathGrant};
+
+/// Permission to reach one path of the host, to read or also to write.
+#[derive(Debug, Clone)]
+pub(crate) struct Grant {
+    /// Where it lies beneath; `None` if nothing was there when it was granted.
+    directory: Option<Arc<OwnedFd>>,
+    /// The way from there; empty for the directory itself.
+    relative: Vec<u8>,
+    /// The grant's own root: it can't be removed or renamed.
+    is_root: bool,
+    /// As the program knows it, clean.
+    path: Vec<u8>,
+    follow: bool,
+    right: Right,
+    /// A slash at the end: nothing but a directory can be meant.
+    must_be_directory: bool,
+    /// The host's kernel follows no links, because other grants lie within this one.
+    strict: bool,
+    /// All links are followed already.
+    walked: bool,
+    pub(crate) writable: bool,
+    /// Granted as a single file.
+    by_name: bool,
+    audit: bool,
+}
+
+/// Beneath the directory, and by no way that leads elsewhere.
+const BENEATH: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICLINKS);
+
+impl Grant {
+    pub(super) fn new(
+        context: &Context<'_>,
+        grant: &PathGrant,
+        rest: &[u8],
+        path: &[u8],
+        request: &Request,
+        walked: bool,
+    ) -> Self {
+        let permissions = &context.process.options().permissions;
+        let (directory, relative) = match &grant.anchor {
+            Anchor::Tree(directory) => (Some(Arc::clone(directory)), rest.to_vec()),
+            Anchor::Name(directory, name) => (Some(Arc::clone(directory)), name.clone()),
+            Anchor::Link(_) | Anchor::Missing => (None, Vec::new()),
+        };
+        Self {
+            directory,
+            relative,
+            is_root: rest.is_empty() && matches!(grant.anchor, Anchor::Tree(_)),
+            path: path.to_vec(),
+            follow: request.follow,
+            right: request.right,
+            must_be_directory: super::ends_as_directory(&request.path),
+            // What was granted by name was followed when it was granted.
+            strict: walked
+                || !matches!(grant.anchor, Anchor::Tree(_))
+                || permissions.has_below(&grant.shown),
+            walked,
+            writable: grant.writable,
+            by_name: matches!(grant.anchor, Anchor::Name(..)),
+            audit: permissions.is_audit(),
+        }
+    }
+
+    /// Its path as the program knows it, clean.
+    pub(crate) fn path(&self) -> &[u8] {
+        &self.path
+    }
+
+    pub(super) fn is_missing(&self) -> bool {
+        self.directory.is_none()
+    }
+
+    /// Opens it. Links are followed as far as the request said.
+    pub(crate) fn open(
+        &self,
+        context: &mut Context<'_>,
+        flags: OFlags,
+        mode: Mode,
+    ) -> Result<OwnedFd, Failure> {
+        let mut flags = flags | OFlags::CLOEXEC;
+        if !self.follow {
+            flags |= OFlags::NOFOLLOW;
+        }
+        if self.must_be_directory {
+            flags |= OFlags::DIRECTORY;
+        }
+        let opened = self.open_here(&self.relative, flags, mode);
+        let opened = match opened {
+            Err(HostErrno::XDEV | HostErrno::LOOP) if !self.walked => {
+                let grant = self.walk(context, self.follow)?;
+                grant.open_here(&grant.relative, flags, mode)
+            }
+            other => other,
+        };
+        let file = opened.map_err(|error| match error {
+            // Still on the way out: somebody moves things about.
+            HostErrno::XDEV => EACCES,
+            HostErrno::LOOP => ELOOP,
+            error => error.into(),
+        })?;
+        self.report(context);
+        Ok(file)
+    }
+
+    /// Opens it as a place (`O_PATH`).
+    pub(crate) fn place(&self, context: &mut Context<'_>) -> Result<OwnedFd, Failure> {
+        self.open(context, OFlags::PATH, Mode::empty())
+    }
+
+    /// Opens the directory that it lies in, and gives its name there, for calls that create,
+    /// remove or rename, and so never follow a link at the end.
+    pub(crate) fn parent(&self, context: &mut Context<'_>) -> Result<(OwnedFd, Vec<u8>), Failure> {
+        if self.is_root {
+            return Err(EBUSY.into());
+        }
+        let (above, name) = split(&self.relative);
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let parent = match self.open_here(above, flags, Mode::empty()) {
+            Err(HostErrno::XDEV | HostErrno::LOOP) if !self.walked => {
+                let grant = self.walk(context, false)?;
+                let (above, _) = split(&grant.relative);
+                grant.open_here(above, flags, Mode::empty())
+            }
+            other => other,
+        };
+        let parent = parent.map_err(|error| match error {
+            HostErrno::XDEV => EACCES,
+            error => error.into(),
+        })?;
+        self.report(context);
+        Ok((parent, name.to_vec()))
+    }
+
+    /// As [`Self::parent`], of the file that a link at the end leads to if the request said so.
+    pub(crate) fn real_parent(
+        &self,
+        context: &mut Context<'_>,
+    ) -> Result<(OwnedFd, Vec<u8>), Failure> {
+        if self.is_root {
+            return Ok((self.place(context)?, b".".to_vec()));
+        }
+        if self.follow && !self.walked {
+            return self.walk(context, true)?.real_parent(context);
+        }
+        self.parent(context)
+    }
+
+    /// True for the directory that was granted.
+    pub(crate) fn is_root(&self) -> bool {
+        self.is_root
+    }
+
+    /// How deep below the granted directory its own directory lies.
+    pub(crate) fn depth(&self) -> usize {
+        self.relative.iter().filter(|&&byte| byte == b'/').count()
+    }
+
+    /// True if what was opened is a file as others: not one of the host's kernel that happens to
+    /// lie in a granted directory.
+    pub(crate) fn may_open(&self, file: &OwnedFd) -> bool {
+        self.by_name || !is_kernel_file_system(file)
+    }
+
+    fn open_here(&self, relative: &[u8], flags: OFlags, mode: Mode) -> Result<OwnedFd, HostErrno> {
+        let Some(directory) = &self.directory else {
+            return Err(HostErrno::NOENT);
+        };
+        let relative = if relative.is_empty() {
+            &b"."[..]
+        } else {
+            relative
+        };
+        let mut resolve = BENEATH;
+        if self.strict {
+            resolve |= ResolveFlags::NO_SYMLINKS;
+        }
+        rustix::fs::openat2(directory, relative, flags, mode, resolve)
+    }
+
+    /// The same after following all links by the program's paths.
+    fn walk(&self, context: &mut Context<'_>, follow: bool) -> Result<Self, Failure> {
+        let clean = walk::walk(context, &self.path, follow)?;
+        let permissions = &context.process.options().permissions;
+        let found = permissions.find(&clean);
+        let allowed = |grant: &PathGrant| self.right == Right::Read || grant.writable;
+        let Some((grant, rest)) =
+            found.filter(|(grant, _)| allowed(grant) && !super::is_kernels(&clean))
+        else {
+            return Err(super::denied(context, &self.path));
+        };
+        let request = Request {
+            directory: super::AT_FDCWD,
+            path: clean.clone(),
+            follow,
+            right: self.right,
+        };
+        Ok(Self::new(context, grant, rest, &clean, &request, true))
+    }
+
+    fn report(&self, context: &mut Context<'_>) {
+        if self.audit {
+            let path = super::shown(&self.path);
+            context
+                .host
+                .used(context.call.name, &path, self.right == Right::Write);
+        }
+    }
+}
+
+/// What a path leads to, and its last part.
+fn split(relative: &[u8]) -> (&[u8], &[u8]) {
+    match relative.iter().rposition(|&byte| byte == b'/') {
+        Some(slash) => (&relative[..slash], &relative[slash + 1..]),
+        None => (b"", relative),
+    }
+}
+
+/// True for file systems whose files are the host's kernel: processes, devices, settings. Reading
+/// one is no reading of a file.
+pub(crate) fn is_kernel_file_system(file: &impl std::os::fd::AsFd) -> bool {
+    // linux/magic.h
+    const PROC: i64 = 0x9fa0;
+    const SYSFS: i64 = 0x6265_6572;
+    const DEVPTS: i64 = 0x1cd1;
+    const DEBUGFS: i64 = 0x6462_6720;
+    const TRACEFS: i64 = 0x7472_6163;
+    const SECURITYFS: i64 = 0x7363_6673;
+    const CGROUP: i64 = 0x0027_e0eb;
+    const CGROUP2: i64 = 0x6367_7270;
+    const BPF: i64 = 0xcafe_4a11;
+    const CONFIGFS: i64 = 0x6265_6570;
+    rustix::fs::fstatfs(file).is_ok_and(|found| {
+        [
+            PROC, SYSFS, DEVPTS, DEBUGFS, TRACEFS, SECURITYFS, CGROUP, CGROUP2, BPF, CONFIGFS,
+        ]
+        .contains(&found.f_type)
+    })
+}

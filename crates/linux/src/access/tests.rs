@@ -1,0 +1,298 @@
+mod matrix;
+mod tree;
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use super::*;
+use crate::errno::{EBADF, EBUSY, EEXIST, ELOOP};
+use crate::permissions::{Extent, PathRule, Permissions};
+use crate::tests::{Machine, int};
+use tree::{CWD, Tree, content, try_call};
+
+#[test]
+fn paths_are_cleaned() {
+    let cases: [(&str, &str); 9] = [
+        ("/", ""),
+        ("//", ""),
+        ("/a", "/a"),
+        ("/a/", "/a"),
+        ("//a///b/./c/.", "/a/b/c"),
+        ("/a/../b", "/b"),
+        ("/..", ""),
+        ("/../../a", "/a"),
+        ("/a/b/../..", ""),
+    ];
+    for (raw, clean) in cases {
+        assert_eq!(normal(raw.as_bytes()), clean.as_bytes(), "{raw}");
+    }
+    assert!(is_below(b"/a/b", b"/a") && is_below(b"/a", b""));
+    assert!(!is_below(b"/ab", b"/a") && !is_below(b"/a", b"/a"));
+}
+
+#[test]
+fn a_tree_does_not_match_its_neighbours() {
+    let tree = Tree::new();
+    tree.file("reader", "neighbour");
+    let mut machine = tree.machine();
+    assert_eq!(machine.open("/reader", 0), Err(EACCES));
+    assert_eq!(machine.open("/read/../reader", 0), Err(EACCES));
+    assert!(machine.open("/read/file", 0).is_ok());
+}
+
+#[test]
+fn the_longest_rule_decides() {
+    let tree = Tree::new();
+    tree.file("write/hole", "hole");
+    let mut machine = tree.machine_with(|permissions, tree| {
+        tree.allow(
+            permissions,
+            "/write/hole",
+            "write/hole",
+            Extent::Exact,
+            false,
+        );
+        tree.allow(permissions, "/write/else", "read", Extent::Tree, false);
+    });
+    assert!(machine.open("/write/hole", 0).is_ok());
+    assert_eq!(machine.open("/write/hole", 1), Err(EACCES));
+    assert!(machine.open("/write/other", 0o101).is_ok());
+    assert_eq!(content(&mut machine, "/write/else/file"), b"content");
+    // Not by a link of the program's own making either.
+    symlink("hole", tree.path("write/link")).unwrap();
+    assert_eq!(machine.open("/write/link", 1), Err(EACCES));
+    assert_eq!(
+        try_call(&mut machine, "unlink", &["/write/hole"]),
+        Err(EACCES)
+    );
+    // A directory with other grants below it stays where it is.
+    assert_eq!(
+        try_call(&mut machine, "rename", &["/write", "/elsewhere"]),
+        Err(EACCES)
+    );
+    let path = machine.guest.put_c_string("/write");
+    machine.fails("rmdir", &[path], EBUSY);
+}
+
+#[test]
+fn what_is_missing_does_not_exist_and_what_is_replaced_is_seen() {
+    let tree = Tree::new();
+    let mut machine = tree.machine_with(|permissions, tree| {
+        let rule = tree.rule("/none", "none/at/all", Extent::Tree, true);
+        assert!(permissions.allow(&rule).is_err());
+        tree.allow(permissions, "/one", "one", Extent::Exact, false);
+    });
+    assert_eq!(machine.open("/none", 0), Err(ENOENT));
+    assert_eq!(machine.open("/none/file", 0o101), Err(ENOENT));
+    assert_eq!(machine.open("/one", 0), Err(ENOENT));
+    tree.file("one", "first");
+    assert_eq!(content(&mut machine, "/one"), b"first");
+    tree.file("next", "second");
+    fs::rename(tree.path("next"), tree.path("one")).unwrap();
+    assert_eq!(content(&mut machine, "/one"), b"second");
+    // A link that comes later is not followed: it could lead anywhere.
+    fs::remove_file(tree.path("one")).unwrap();
+    symlink(tree.path("secret"), tree.path("one")).unwrap();
+    assert_eq!(machine.open("/one", 0), Err(ELOOP));
+}
+
+#[test]
+fn a_single_file_that_is_a_link_is_what_it_pointed_to() {
+    let tree = Tree::new();
+    tree.file("real", "real");
+    symlink("real", tree.path("link")).unwrap();
+    let mut machine = tree.machine_with(|permissions, tree| {
+        tree.allow(permissions, "/link", "link", Extent::Exact, false);
+    });
+    assert_eq!(content(&mut machine, "/link"), b"real");
+    fs::remove_file(tree.path("link")).unwrap();
+    symlink("secret", tree.path("link")).unwrap();
+    assert_eq!(content(&mut machine, "/link"), b"real");
+}
+
+#[test]
+fn links_of_the_configuration_lead_on() {
+    let tree = Tree::new();
+    let mut machine = tree.machine_with(|permissions, _| {
+        let link = |shown: &str, to: &str| PathRule {
+            shown: shown.into(),
+            real: to.into(),
+            extent: Extent::Link,
+            writable: false,
+        };
+        permissions.allow(&link("/short", "/read/file")).unwrap();
+        permissions.allow(&link("/loop", "/loop")).unwrap();
+        permissions.allow(&link("/away", "/etc/shadow")).unwrap();
+    });
+    assert_eq!(content(&mut machine, "/short"), b"content");
+    assert_eq!(machine.open("/loop", 0), Err(ELOOP));
+    assert_eq!(machine.open("/away", 0), Err(EACCES));
+    let (path, buffer) = (machine.guest.put_c_string("/short"), machine.room(64));
+    assert_eq!(machine.value("readlink", &[path, buffer, 64]), 10);
+    assert_eq!(machine.guest.bytes(buffer, 10), b"/read/file");
+}
+
+#[test]
+fn the_state_file_is_only_called_state() {
+    let tree = Tree::new();
+    let mut machine = tree.machine_with(|permissions, tree| {
+        permissions
+            .allow_state(&tree.path("program.state"))
+            .unwrap();
+    });
+    assert_eq!(machine.open("state", 0), Err(ENOENT));
+    assert!(machine.open("state", 0o102).is_ok());
+    assert!(tree.path("program.state").is_file());
+    for other in ["./state", "/state", "state/", "/read/state", "state.old"] {
+        assert!(machine.open(other, 0o102).is_err(), "{other}");
+    }
+    let path = machine.guest.put_c_string("/read");
+    machine.value("chdir", &[path]);
+    assert!(machine.open("state", 2).is_ok());
+}
+
+#[test]
+fn directories_on_the_way_exist() {
+    let tree = Tree::new();
+    let mut machine = tree.machine_with(|permissions, tree| {
+        tree.allow(permissions, "/opt/app/data", "read", Extent::Tree, false);
+    });
+    for path in ["/", "/opt", "/opt/app", "/proc", "/sys/devices", "/etc"] {
+        let (path, buffer) = (machine.guest.put_c_string(path), machine.room(144));
+        machine.value("stat", &[path, buffer]);
+        assert_eq!(machine.guest.bytes(buffer + 24, 4), [0x6d, 0x41, 0, 0]);
+        machine.value("access", &[path, 5]);
+        machine.fails("access", &[path, 2], EACCES);
+    }
+    assert_eq!(tree.names(&mut machine, "/opt"), ["app"]);
+    assert!(tree.names(&mut machine, "/").contains(&"read".to_owned()));
+    assert_eq!(machine.open("/opt/other", 0), Err(EACCES));
+    assert_eq!(machine.open("/opt/app/data/../other", 0), Err(EACCES));
+}
+
+#[test]
+fn special_files_are_refused() {
+    let tree = Tree::new();
+    let fifo = tree.path("read/fifo");
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        &fifo,
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::RWXU,
+        0,
+    )
+    .unwrap();
+    let mut machine = tree.machine_with(|permissions, tree| {
+        let rule = PathRule {
+            real: "/proc".into(),
+            ..tree.rule("/kernel", "read", Extent::Tree, false)
+        };
+        assert!(permissions.allow(&rule).is_err());
+        let rule = PathRule {
+            real: "/".into(),
+            ..tree.rule("/all", "read", Extent::Tree, false)
+        };
+        permissions.allow(&rule).unwrap();
+    });
+    assert_eq!(machine.open("/read/fifo", 0), Err(EACCES));
+    assert_eq!(machine.open("/kernel/version", 0), Err(EACCES));
+    assert_eq!(machine.open("/all/proc/self/mem", 0), Err(EACCES));
+    assert_eq!(machine.open("/all/proc/version", 0), Err(EACCES));
+    assert_eq!(machine.open("/all/dev/null", 0), Err(EACCES));
+    assert!(machine.open("/all/etc/passwd", 0).is_ok());
+}
+
+#[test]
+fn openat2_keeps_its_promises() {
+    let tree = Tree::new();
+    let mut machine = tree.machine();
+    let directory = machine.open("/read", 0).unwrap();
+    let mut try_resolve = |path: &str, resolve: u64| {
+        let path = machine.guest.put_c_string(path);
+        let how = machine.words(&[0, 0, resolve]);
+        let result = machine.call("openat2", &[directory, path, how, 24]);
+        if result < 0 { Err(-result) } else { Ok(()) }
+    };
+    assert_eq!(try_resolve("file", 8), Ok(()));
+    assert_eq!(try_resolve("dir/../file", 8), Ok(()));
+    assert_eq!(try_resolve("../read/file", 8), Err(18));
+    assert_eq!(try_resolve("/read/file", 8), Err(18));
+    assert_eq!(try_resolve("in", 4), Err(40));
+    assert_eq!(try_resolve("file", 4), Ok(()));
+    assert_eq!(try_resolve("file", 0x40), Err(22));
+}
+
+#[test]
+fn rename_and_link_need_both_ends() {
+    let tree = Tree::new();
+    tree.file("second/mine", "mine");
+    let mut machine = tree.machine_with(|permissions, tree| {
+        tree.allow(permissions, "/second", "second", Extent::Tree, true);
+    });
+    let mut both = |call: &str, old: &str, new: &str| try_call(&mut machine, call, &[old, new]);
+    for call in ["rename", "link"] {
+        assert_eq!(both(call, "/read/file", "/write/new"), Err(EACCES));
+        assert_eq!(both(call, "/write/file", "/read/new"), Err(EACCES));
+        assert_eq!(both(call, "/write/file", "/nowhere"), Err(EACCES));
+        assert_eq!(both(call, "/nowhere", "/write/new"), Err(EACCES));
+        assert_eq!(both(call, "/write/file", "/write/../secret"), Err(EACCES));
+    }
+    assert_eq!(both("link", "/write/file", "/second/linked"), Ok(0));
+    assert_eq!(both("rename", "/second/mine", "/write/mine"), Ok(0));
+    assert_eq!(fs::read(tree.path("write/mine")).unwrap(), b"mine");
+    assert_eq!(both("link", "/write/mine", "/write/file"), Err(EEXIST));
+}
+
+#[test]
+fn links_are_made_only_where_they_stay_inside() {
+    let tree = Tree::new();
+    let mut machine = tree.machine();
+    let mut link = |to: &str, at: &str| try_call(&mut machine, "symlink", &[to, at]);
+    assert_eq!(link("file", "/write/one"), Ok(0));
+    assert_eq!(link("../file", "/write/dir/two"), Ok(0));
+    assert_eq!(link("dir/inner", "/write/three"), Ok(0));
+    for out in [
+        "../secret",
+        "/etc/passwd",
+        "dir/../../secret",
+        "dir/..",
+        "..",
+    ] {
+        assert_eq!(link(out, "/write/four"), Err(EACCES), "{out}");
+    }
+    assert_eq!(link("../../secret", "/write/dir/five"), Err(EACCES));
+    assert_eq!(link("file", "/read/six"), Err(EACCES));
+}
+
+#[test]
+fn a_reset_closes_and_puts_back_offsets_and_directory() {
+    let tree = Tree::new();
+    let mut machine = tree.machine();
+    let early = machine.open("/read/file", 0).unwrap();
+    let buffer = machine.room(16);
+    assert_eq!(machine.value("read", &[early, buffer, 3]), 3);
+    let template = machine.process.clone();
+    let before = tree.open_host_descriptors();
+    for _ in 0..3 {
+        let mut late = Vec::new();
+        for path in ["/read/file", "/write/file", "/read/dir"] {
+            late.push(machine.open(path, 0).unwrap());
+        }
+        assert!(tree.open_host_descriptors() >= before + 3);
+        assert_eq!(machine.value("read", &[early, buffer, 9]), 4);
+        assert_eq!(machine.guest.bytes(buffer, 4), b"tent");
+        let path = machine.guest.put_c_string("/read/dir");
+        machine.value("chdir", &[path]);
+        machine.process.reset_from(&template);
+        assert_eq!(tree.open_host_descriptors(), before);
+        machine.fails("fstat", &[late[0], buffer], EBADF);
+        assert_eq!(machine.value("getcwd", &[buffer, 16]), 2);
+    }
+    // A fork reads from where the template was, whatever others do.
+    let mut fork = tree.machine();
+    fork.process = template.clone();
+    let other = fork.room(16);
+    assert_eq!(fork.value("read", &[early, other, 2]), 2);
+    assert_eq!(machine.value("read", &[early, buffer, 2]), 2);
+    assert_eq!(machine.guest.bytes(buffer, 2), b"te");
+}

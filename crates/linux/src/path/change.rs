@@ -1,0 +1,454 @@
+//! Calls that create, remove and rename, and change metadata.
+
+use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, Timespec, Timestamps};
+
+use super::{AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, Right, at};
+use crate::access::{self, AT_FDCWD, Grant, Place};
+use crate::context::{Answer, Context, Failure};
+use crate::errno::{EACCES, EBUSY, EEXIST, EINVAL, EISDIR, ENOENT, ENOTDIR, EPERM, Errno};
+use crate::object::{HostFile, Object};
+use crate::system::USER_ID;
+use crate::wire::u64_at;
+
+/// Permissions that a program can give: no set-user-id, no sticky bit.
+const MODES: u32 = 0o777;
+
+/// What a call changes: a file of the host that may be written.
+fn target(
+    context: &mut Context<'_>,
+    directory: i32,
+    argument: usize,
+    follow: bool,
+) -> Result<Grant, Failure> {
+    match at(context, directory, argument, follow, Right::Write)? {
+        Place::Host(grant) => Ok(grant),
+        Place::Synthetic(..) => {
+            let path = context.path(context.word(argument))?;
+            Err(access::denied(context, &path))
+        }
+    }
+}
+
+/// The same for a name that is created: if something is there already, that it exists goes before
+/// that it could not be written.
+fn new_name(context: &mut Context<'_>, directory: i32, argument: usize) -> Result<Grant, Failure> {
+    let request = access::Request {
+        directory,
+        path: context.path(context.word(argument))?,
+        follow: false,
+        right: Right::Read,
+    };
+    if let Ok(Place::Synthetic(..)) = access::find_quietly(context, &request) {
+        return Err(EEXIST.into());
+    }
+    target(context, directory, argument, false)
+}
+
+/// `mkdir(path, mode)`
+pub(crate) fn mkdir(context: &mut Context<'_>) -> Answer {
+    make_directory(context, AT_FDCWD, 0)
+}
+
+/// `mkdirat(fd, path, mode)`
+pub(crate) fn mkdirat(context: &mut Context<'_>) -> Answer {
+    make_directory(context, context.int(0), 1)
+}
+
+fn make_directory(context: &mut Context<'_>, directory: i32, argument: usize) -> Answer {
+    let grant = new_name(context, directory, argument)?;
+    if grant.is_root() {
+        return Err(EEXIST.into());
+    }
+    let (parent, name) = grant.parent(context)?;
+    rustix::fs::mkdirat(&parent, &name, Mode::RWXU).map_err(Errno::from)?;
+    Ok(0)
+}
+
+/// `mknod(path, mode, device)`: a plain file can be made; nothing else.
+pub(crate) fn mknod(context: &mut Context<'_>) -> Answer {
+    make_node(context, AT_FDCWD, 0, context.uint(1))
+}
+
+/// `mknodat(fd, path, mode, device)`
+pub(crate) fn mknodat(context: &mut Context<'_>) -> Answer {
+    make_node(context, context.int(0), 1, context.uint(2))
+}
+
+fn make_node(context: &mut Context<'_>, directory: i32, argument: usize, mode: u32) -> Answer {
+    let grant = new_name(context, directory, argument)?;
+    if !matches!(mode & crate::stat::S_IFMT, 0 | crate::stat::S_IFREG) {
+        return Err(EPERM.into());
+    }
+    let (parent, name) = grant.parent(context)?;
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+    rustix::fs::openat(&parent, &name, flags, Mode::RUSR | Mode::WUSR).map_err(Errno::from)?;
+    Ok(0)
+}
+
+/// `unlink(path)`
+pub(crate) fn unlink(context: &mut Context<'_>) -> Answer {
+    remove(context, AT_FDCWD, 0, AtFlags::empty())
+}
+
+/// `rmdir(path)`
+pub(crate) fn rmdir(context: &mut Context<'_>) -> Answer {
+    remove(context, AT_FDCWD, 0, AtFlags::REMOVEDIR)
+}
+
+/// `unlinkat(fd, path, flags)`
+pub(crate) fn unlinkat(context: &mut Context<'_>) -> Answer {
+    let flags = context.uint(2);
+    if flags & !AtFlags::REMOVEDIR.bits() != 0 {
+        return Err(EINVAL.into());
+    }
+    remove(context, context.int(0), 1, AtFlags::from_bits_retain(flags))
+}
+
+fn remove(context: &mut Context<'_>, fd: i32, argument: usize, flags: AtFlags) -> Answer {
+    let path = context.path(context.word(argument))?;
+    let directory = flags.contains(AtFlags::REMOVEDIR);
+    if directory && path.ends_with(b".") && !path.ends_with(b"..") && last(&path) == b"." {
+        return Err(EINVAL.into());
+    }
+    let grant = target(context, fd, argument, false)?;
+    if !directory && path.ends_with(b"/") {
+        // Of a directory that is meant as one.
+        let file = grant.place(context)?;
+        drop(file);
+        return Err(EISDIR.into());
+    }
+    check_movable(context, &grant)?;
+    let (parent, name) = grant.parent(context)?;
+    rustix::fs::unlinkat(&parent, &name, flags).map_err(Errno::from)?;
+    Ok(0)
+}
+
+/// The last part of a path.
+fn last(path: &[u8]) -> &[u8] {
+    path.rsplit(|&byte| byte == b'/').next().unwrap_or_default()
+}
+
+/// A directory with other grants in it stays where it is: what they decide goes by its path.
+fn check_movable(context: &Context<'_>, grant: &Grant) -> Result<(), Errno> {
+    if grant.is_root()
+        || context
+            .process
+            .options()
+            .permissions
+            .has_below(grant.path())
+    {
+        return Err(EBUSY);
+    }
+    Ok(())
+}
+
+/// `rename(old, new)`
+pub(crate) fn rename(context: &mut Context<'_>) -> Answer {
+    move_file(context, (AT_FDCWD, 0), (AT_FDCWD, 1), RenameFlags::empty())
+}
+
+/// `renameat(old fd, old, new fd, new)`
+pub(crate) fn renameat(context: &mut Context<'_>) -> Answer {
+    let (old, new) = ((context.int(0), 1), (context.int(2), 3));
+    move_file(context, old, new, RenameFlags::empty())
+}
+
+/// `renameat2(old fd, old, new fd, new, flags)`
+pub(crate) fn renameat2(context: &mut Context<'_>) -> Answer {
+    let flags = RenameFlags::from_bits_retain(context.uint(4));
+    let known = RenameFlags::NOREPLACE | RenameFlags::EXCHANGE;
+    if !known.contains(flags) || flags == known {
+        return Err(EINVAL.into());
+    }
+    let (old, new) = ((context.int(0), 1), (context.int(2), 3));
+    move_file(context, old, new, flags)
+}
+
+fn move_file(
+    context: &mut Context<'_>,
+    old: (i32, usize),
+    new: (i32, usize),
+    flags: RenameFlags,
+) -> Answer {
+    let from = target(context, old.0, old.1, false)?;
+    let to = target(context, new.0, new.1, false)?;
+    check_movable(context, &from)?;
+    check_movable(context, &to)?;
+    for (grant, argument) in [(&from, old.1), (&to, new.1)] {
+        if context.path(context.word(argument))?.ends_with(b"/") {
+            let is_directory = match from.place(context) {
+                Ok(file) => crate::object::host_metadata(&file)?.is_directory(),
+                Err(failure) => return Err(failure),
+            };
+            let _ = grant;
+            if !is_directory {
+                return Err(ENOTDIR.into());
+            }
+        }
+    }
+    let (old_parent, old_name) = from.parent(context)?;
+    let (new_parent, new_name) = to.parent(context)?;
+    rustix::fs::renameat_with(&old_parent, &old_name, &new_parent, &new_name, flags)
+        .map_err(Errno::from)?;
+    Ok(0)
+}
+
+/// `link(old, new)`
+pub(crate) fn link(context: &mut Context<'_>) -> Answer {
+    link_file(context, (AT_FDCWD, 0), (AT_FDCWD, 1), false)
+}
+
+/// `linkat(old fd, old, new fd, new, flags)`
+pub(crate) fn linkat(context: &mut Context<'_>) -> Answer {
+    const AT_SYMLINK_FOLLOW: u32 = 0x400;
+    let flags = context.uint(4);
+    if flags & !(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH) != 0 {
+        return Err(EINVAL.into());
+    }
+    if flags & AT_EMPTY_PATH != 0 && context.path_or_empty(context.word(1))?.is_empty() {
+        return Err(ENOENT.into());
+    }
+    let follow = flags & AT_SYMLINK_FOLLOW != 0;
+    link_file(context, (context.int(0), 1), (context.int(2), 3), follow)
+}
+
+/// A second name for a file. That makes it writable by that name, so it must be writable already.
+fn link_file(
+    context: &mut Context<'_>,
+    old: (i32, usize),
+    new: (i32, usize),
+    follow: bool,
+) -> Answer {
+    let from = target(context, old.0, old.1, follow)?;
+    let to = new_name(context, new.0, new.1)?;
+    let (old_parent, old_name) = from.real_parent(context)?;
+    let (new_parent, new_name) = to.parent(context)?;
+    rustix::fs::linkat(
+        &old_parent,
+        &old_name,
+        &new_parent,
+        &new_name,
+        AtFlags::empty(),
+    )
+    .map_err(Errno::from)?;
+    Ok(0)
+}
+
+/// `symlink(target, path)`
+pub(crate) fn symlink(context: &mut Context<'_>) -> Answer {
+    make_link(context, AT_FDCWD, 1)
+}
+
+/// `symlinkat(target, fd, path)`
+pub(crate) fn symlinkat(context: &mut Context<'_>) -> Answer {
+    make_link(context, context.int(1), 2)
+}
+
+/// Links are made only where they stay inside of what is granted: relative, and with no more `..`
+/// in front than the directory is deep.
+fn make_link(context: &mut Context<'_>, fd: i32, argument: usize) -> Answer {
+    let points_to = context.path(context.word(0))?;
+    let grant = new_name(context, fd, argument)?;
+    let mut depth = grant.depth();
+    let mut down = false;
+    let mut inside = points_to.first() != Some(&b'/');
+    for part in points_to.split(|&byte| byte == b'/') {
+        match part {
+            b"" | b"." => {}
+            b".." if down || depth == 0 => inside = false,
+            b".." => depth -= 1,
+            _ => down = true,
+        }
+    }
+    if !inside {
+        return Err(access::denied(context, &points_to));
+    }
+    let (parent, name) = grant.parent(context)?;
+    rustix::fs::symlinkat(&points_to, &parent, &name).map_err(Errno::from)?;
+    Ok(0)
+}
+
+/// `chmod(path, mode)`
+pub(crate) fn chmod(context: &mut Context<'_>) -> Answer {
+    change_mode(context, AT_FDCWD, 0, context.uint(1))
+}
+
+/// `fchmodat(fd, path, mode)`, `fchmodat2(fd, path, mode, flags)`
+pub(crate) fn chmod_at(context: &mut Context<'_>) -> Answer {
+    if context.call.name == "fchmodat2" && context.uint(3) & !AT_SYMLINK_NOFOLLOW != 0 {
+        return Err(EINVAL.into());
+    }
+    change_mode(context, context.int(0), 1, context.uint(2))
+}
+
+fn change_mode(context: &mut Context<'_>, fd: i32, argument: usize, mode: u32) -> Answer {
+    let grant = target(context, fd, argument, true)?;
+    let read = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let write = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+    // Denied or missing is said once.
+    grant.place(context)?;
+    let file = match grant.open(context, read, Mode::empty()) {
+        Err(Failure::Error(EACCES)) => grant.open(context, write, Mode::empty()),
+        other => other,
+    }?;
+    rustix::fs::fchmod(&file, Mode::from_raw_mode(mode & MODES)).map_err(Errno::from)?;
+    Ok(0)
+}
+
+/// A file of the host behind the descriptor in argument 0 that may be written.
+fn writable_file(context: &mut Context<'_>) -> Result<std::sync::Arc<HostFile>, Failure> {
+    match context
+        .state()
+        .descriptors
+        .get(context.int(0))?
+        .object
+        .clone()
+    {
+        Object::File(file) if file.is_writable() => Ok(file),
+        Object::File(file) => {
+            let path = file.path().to_vec();
+            Err(access::denied(context, &path))
+        }
+        _ => Err(EPERM.into()),
+    }
+}
+
+/// `fchmod(fd, mode)`
+pub(crate) fn fchmod(context: &mut Context<'_>) -> Answer {
+    let file = writable_file(context)?;
+    let mode = Mode::from_raw_mode(context.uint(1) & MODES);
+    rustix::fs::fchmod(file.host(), mode).map_err(Errno::from)?;
+    Ok(0)
+}
+
+/// An ordinary user can give a file to nobody but himself.
+fn only_self(user: u32, group: u32) -> Answer {
+    const KEEP: u32 = u32::MAX;
+    if [user, group].iter().all(|&id| id == KEEP || id == USER_ID) {
+        Ok(0)
+    } else {
+        Err(EPERM.into())
+    }
+}
+
+/// `chown(path, user, group)`, `lchown`
+pub(crate) fn chown(context: &mut Context<'_>) -> Answer {
+    let follow = context.call.name == "chown";
+    target(context, AT_FDCWD, 0, follow)?.place(context)?;
+    only_self(context.uint(1), context.uint(2))
+}
+
+/// `fchownat(fd, path, user, group, flags)`
+pub(crate) fn chown_at(context: &mut Context<'_>) -> Answer {
+    let follow = context.uint(4) & AT_SYMLINK_NOFOLLOW == 0;
+    target(context, context.int(0), 1, follow)?.place(context)?;
+    only_self(context.uint(2), context.uint(3))
+}
+
+/// `fchown(fd, user, group)`
+pub(crate) fn fchown(context: &mut Context<'_>) -> Answer {
+    writable_file(context)?;
+    only_self(context.uint(1), context.uint(2))
+}
+
+/// `utimensat(fd, path, times, flags)`
+pub(crate) fn utimensat(context: &mut Context<'_>) -> Answer {
+    let times = if context.word(2) == 0 {
+        now()
+    } else {
+        let bytes: [u8; 32] = context.read(context.word(2))?;
+        let time = |at| timespec(u64_at(&bytes, at), u64_at(&bytes, at + 8));
+        Timestamps {
+            last_access: time(0)?,
+            last_modification: time(16)?,
+        }
+    };
+    let flags = context.uint(3);
+    if context.word(1) == 0 || super::means_descriptor(context, flags)? {
+        let file = writable_file(context)?;
+        rustix::fs::futimens(file.host(), &times).map_err(Errno::from)?;
+        return Ok(0);
+    }
+    let follow = flags & AT_SYMLINK_NOFOLLOW == 0;
+    set_times(context, context.int(0), 1, follow, &times)
+}
+
+/// `utimes(path, times)`, `futimesat(fd, path, times)`
+pub(crate) fn utimes(context: &mut Context<'_>) -> Answer {
+    let with_fd = context.call.name == "futimesat";
+    let (fd, argument) = if with_fd {
+        (context.int(0), 1)
+    } else {
+        (AT_FDCWD, 0)
+    };
+    let address = context.word(argument + 1);
+    let times = if address == 0 {
+        now()
+    } else {
+        let bytes: [u8; 32] = context.read(address)?;
+        let time = |at| {
+            let microseconds = u64_at(&bytes, at + 8);
+            if microseconds >= 1_000_000 {
+                return Err(EINVAL);
+            }
+            timespec(u64_at(&bytes, at), microseconds * 1000)
+        };
+        Timestamps {
+            last_access: time(0)?,
+            last_modification: time(16)?,
+        }
+    };
+    set_times(context, fd, argument, true, &times)
+}
+
+/// `utime(path, times)`
+pub(crate) fn utime(context: &mut Context<'_>) -> Answer {
+    let times = if context.word(1) == 0 {
+        now()
+    } else {
+        let bytes: [u8; 16] = context.read(context.word(1))?;
+        Timestamps {
+            last_access: timespec(u64_at(&bytes, 0), 0)?,
+            last_modification: timespec(u64_at(&bytes, 8), 0)?,
+        }
+    };
+    set_times(context, AT_FDCWD, 0, true, &times)
+}
+
+/// `UTIME_NOW`, `UTIME_OMIT` in linux/stat.h.
+const UTIME_NOW: u64 = 0x3fff_ffff;
+const UTIME_OMIT: u64 = 0x3fff_fffe;
+
+fn timespec(seconds: u64, nanoseconds: u64) -> Result<Timespec, Errno> {
+    if nanoseconds >= 1_000_000_000 && !matches!(nanoseconds, UTIME_NOW | UTIME_OMIT) {
+        return Err(EINVAL);
+    }
+    Ok(Timespec {
+        tv_sec: seconds.cast_signed(),
+        tv_nsec: nanoseconds.cast_signed(),
+    })
+}
+
+fn now() -> Timestamps {
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: UTIME_NOW.cast_signed(),
+    };
+    Timestamps {
+        last_access: now,
+        last_modification: now,
+    }
+}
+
+fn set_times(
+    context: &mut Context<'_>,
+    fd: i32,
+    argument: usize,
+    follow: bool,
+    times: &Timestamps,
+) -> Answer {
+    let grant = target(context, fd, argument, follow)?;
+    let (parent, name) = grant.real_parent(context)?;
+    rustix::fs::utimensat(&parent, &name, times, AtFlags::SYMLINK_NOFOLLOW).map_err(Errno::from)?;
+    Ok(0)
+}

@@ -1,0 +1,183 @@
+//! Calls about the contents of files as a whole.
+
+use rustix::fs::{FallocateFlags, Mode, OFlags};
+
+use super::{Right, of_path};
+use crate::access::Place;
+use crate::context::{Answer, Context, Failure, LONGEST_TRANSFER};
+use crate::errno::{EBADF, EFBIG, EINVAL, EISDIR, ENODEV, EOPNOTSUPP, ESPIPE, EXDEV, Errno};
+use crate::object::Object;
+
+/// `truncate(path, length)`
+pub(crate) fn truncate(context: &mut Context<'_>) -> Answer {
+    let length = u64::try_from(context.word(1).cast_signed()).map_err(|_| EINVAL)?;
+    match of_path(context, 0, true, Right::Write)? {
+        Place::Host(grant) => {
+            let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+            let file = grant.open(context, flags, Mode::empty())?;
+            rustix::fs::ftruncate(&file, length).map_err(Errno::from)?;
+            Ok(0)
+        }
+        Place::Synthetic(node, _) if node.is_directory() => Err(EISDIR.into()),
+        Place::Synthetic(..) => Err(EINVAL.into()),
+    }
+}
+
+/// `ftruncate(fd, length)`
+pub(crate) fn ftruncate(context: &mut Context<'_>) -> Answer {
+    let length = u64::try_from(context.word(1).cast_signed()).map_err(|_| EINVAL)?;
+    let open = context.state().descriptors.get(context.int(0))?;
+    if !open.writable() {
+        return Err(EINVAL.into());
+    }
+    open.object.clone().truncate(context, length)
+}
+
+/// `fallocate(fd, mode, offset, length)`
+pub(crate) fn fallocate(context: &mut Context<'_>) -> Answer {
+    let (offset, length) = (context.word(2).cast_signed(), context.word(3).cast_signed());
+    let offset = u64::try_from(offset).map_err(|_| EINVAL)?;
+    let length = u64::try_from(length).map_err(|_| EINVAL)?;
+    if length == 0 {
+        return Err(EINVAL.into());
+    }
+    let end = offset.checked_add(length).ok_or(EFBIG)?;
+    i64::try_from(end).map_err(|_| EFBIG)?;
+    let open = context.state().descriptors.get(context.int(0))?;
+    if !open.writable() {
+        return Err(EBADF.into());
+    }
+    match &open.object {
+        Object::File(file) => {
+            let flags = FallocateFlags::from_bits(context.uint(1)).ok_or(EOPNOTSUPP)?;
+            rustix::fs::fallocate(file.host(), flags, offset, length).map_err(Errno::from)?;
+            Ok(0)
+        }
+        &Object::MemoryFile(file) => file.allocate(context, context.uint(1), offset, length),
+        _ => Err(ENODEV.into()),
+    }
+}
+
+/// `fadvise64(fd, offset, length, advice)`, `readahead(fd, offset, count)`: advice is not needed.
+pub(crate) fn fadvise(context: &mut Context<'_>) -> Answer {
+    let open = context.state().descriptors.get(context.int(0))?;
+    if !open.object.seekable() {
+        return Err(ESPIPE.into());
+    }
+    if context.call.name == "fadvise64" && !(0..=5).contains(&context.int(3)) {
+        return Err(EINVAL.into());
+    }
+    Ok(0)
+}
+
+/// `fsync(fd)`, `fdatasync(fd)`, `syncfs(fd)`, `sync_file_range(fd, ...)`
+pub(crate) fn sync_file(context: &mut Context<'_>) -> Answer {
+    let open = context.state().descriptors.get(context.int(0))?;
+    match &open.object {
+        Object::File(file) if file.is_writable() => {
+            let file = std::sync::Arc::clone(file);
+            let result = if context.call.name == "fsync" {
+                rustix::fs::fsync(file.host())
+            } else {
+                rustix::fs::fdatasync(file.host())
+            };
+            result.map_err(Errno::from)?;
+            Ok(0)
+        }
+        Object::File(_) | Object::Directory(_) | Object::Text(_) => Ok(0),
+        _ if context.call.name == "syncfs" => Ok(0),
+        _ => Err(EINVAL.into()),
+    }
+}
+
+/// `sync()`: what was written is with the host's kernel already.
+#[expect(clippy::unnecessary_wraps, reason = "one type for all handlers")]
+pub(crate) fn sync(_: &mut Context<'_>) -> Answer {
+    Ok(0)
+}
+
+/// `splice`, `tee`, `vmsplice`: programs have a second way for kinds that cannot do it.
+pub(crate) fn splice(_: &mut Context<'_>) -> Answer {
+    Err(EINVAL.into())
+}
+
+/// Extended attributes: there are none.
+pub(crate) fn unsupported(_: &mut Context<'_>) -> Answer {
+    Err(EOPNOTSUPP.into())
+}
+
+/// `sendfile(out, in, offset, count)`
+pub(crate) fn sendfile(context: &mut Context<'_>) -> Answer {
+    let (out, from, pointer) = (context.int(0), context.int(1), context.word(2));
+    check_copy(context, from, out)?;
+    let start = position(context, from, pointer)?;
+    let count = context.word(3).min(LONGEST_TRANSFER);
+    let done = crate::io::copy(context, (from, Some(start)), (out, None), count)?;
+    put_position(context, from, pointer, start + done)?;
+    Ok(done)
+}
+
+/// `copy_file_range(in, in offset, out, out offset, length, flags)`
+pub(crate) fn copy_file_range(context: &mut Context<'_>) -> Answer {
+    let (from, from_at) = (context.int(0), context.word(1));
+    let (out, out_at) = (context.int(2), context.word(3));
+    if context.uint(5) != 0 {
+        return Err(EINVAL.into());
+    }
+    check_copy(context, from, out)?;
+    let table = &context.state().descriptors;
+    let (source, sink) = (table.get(from)?, table.get(out)?);
+    let (Object::File(source), Object::File(sink_file)) = (&source.object, &sink.object) else {
+        return Err(EXDEV.into());
+    };
+    let same = source.metadata()?.same_file(&sink_file.metadata()?);
+    if sink.status & crate::descriptor::O_APPEND != 0 {
+        return Err(EBADF.into());
+    }
+    let start = position(context, from, from_at)?;
+    let target = position(context, out, out_at)?;
+    let count = context.word(4).min(LONGEST_TRANSFER);
+    let overlap = start < target.saturating_add(count) && target < start.saturating_add(count);
+    if same && overlap && count > 0 {
+        return Err(EINVAL.into());
+    }
+    let done = crate::io::copy(context, (from, Some(start)), (out, Some(target)), count)?;
+    put_position(context, from, from_at, start + done)?;
+    put_position(context, out, out_at, target + done)?;
+    Ok(done)
+}
+
+fn check_copy(context: &mut Context<'_>, from: i32, out: i32) -> Result<(), Failure> {
+    let table = &context.state().descriptors;
+    let (source, sink) = (table.get(from)?, table.get(out)?);
+    if !source.readable() || !sink.writable() {
+        return Err(EBADF.into());
+    }
+    if matches!(source.object, Object::Directory(_)) {
+        return Err(EISDIR.into());
+    }
+    if !source.object.seekable() {
+        return Err(EINVAL.into());
+    }
+    Ok(())
+}
+
+/// The position at a pointer, or the descriptor's own if that is null.
+fn position(context: &Context<'_>, fd: i32, pointer: u64) -> Result<u64, Failure> {
+    if pointer == 0 {
+        return Ok(context.state().descriptors.get(fd)?.offset);
+    }
+    let at = u64::from_le_bytes(context.read(pointer)?);
+    if i64::try_from(at).is_err() {
+        return Err(EINVAL.into());
+    }
+    Ok(at)
+}
+
+fn put_position(context: &mut Context<'_>, fd: i32, pointer: u64, at: u64) -> Result<(), Failure> {
+    if pointer == 0 {
+        context.state_mut().descriptors.get_mut(fd)?.offset = at;
+        return Ok(());
+    }
+    context.write(pointer, &at.to_le_bytes())
+}

@@ -1,0 +1,274 @@
+//! Calls that look at files.
+
+use rustix::fs::{Access as HostAccess, AtFlags};
+
+use super::{AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, Right, at, means_descriptor, of_path};
+use crate::access::{AT_FDCWD, Place};
+use crate::context::{Answer, Context, Failure, copy_out};
+use crate::errno::{EACCES, EINVAL, ENOENT, Errno};
+use crate::object::{Object, host_metadata};
+use crate::stat::{self, Metadata, S_IFLNK, S_IFMT};
+use crate::synthetic::Node;
+use crate::wire::Record;
+
+/// `AT_NO_AUTOMOUNT` and the two that say how fresh it must be (linux/fcntl.h): no difference.
+const AT_HARMLESS: u32 = 0x6800;
+
+fn metadata(context: &mut Context<'_>, place: &Place) -> Result<Metadata, Failure> {
+    match place {
+        Place::Host(grant) => {
+            let file = grant.place(context)?;
+            Ok(host_metadata(&file)?)
+        }
+        Place::Synthetic(Node::Descriptor(fd), _) => {
+            let object = context.state().descriptors.get(*fd).map_err(|_| ENOENT)?;
+            object.object.metadata(context)
+        }
+        Place::Synthetic(node, path) => Ok(node.metadata(path)),
+    }
+}
+
+/// `stat(path, buffer)`
+pub(crate) fn stat(context: &mut Context<'_>) -> Answer {
+    let place = of_path(context, 0, true, Right::Read)?;
+    put_stat(context, &place, 1)
+}
+
+/// `lstat(path, buffer)`
+pub(crate) fn lstat(context: &mut Context<'_>) -> Answer {
+    let place = of_path(context, 0, false, Right::Read)?;
+    put_stat(context, &place, 1)
+}
+
+fn put_stat(context: &mut Context<'_>, place: &Place, argument: usize) -> Answer {
+    let found = metadata(context, place)?;
+    context.write(context.word(argument), found.stat().as_bytes())?;
+    Ok(0)
+}
+
+/// `newfstatat(fd, path, buffer, flags)`
+pub(crate) fn newfstatat(context: &mut Context<'_>) -> Answer {
+    let flags = context.uint(3);
+    if flags & !(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW | AT_HARMLESS) != 0 {
+        return Err(EINVAL.into());
+    }
+    if means_descriptor(context, flags)? {
+        let found = of_descriptor_or_directory(context)?;
+        context.write(context.word(2), found.stat().as_bytes())?;
+        return Ok(0);
+    }
+    let follow = flags & AT_SYMLINK_NOFOLLOW == 0;
+    let place = at(context, context.int(0), 1, follow, Right::Read)?;
+    put_stat(context, &place, 2)
+}
+
+/// `statx(fd, path, flags, mask, buffer)`
+pub(crate) fn statx(context: &mut Context<'_>) -> Answer {
+    let flags = context.uint(2);
+    if flags & !(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW | AT_HARMLESS) != 0 {
+        return Err(EINVAL.into());
+    }
+    let found = if means_descriptor(context, flags)? {
+        of_descriptor_or_directory(context)?
+    } else {
+        let follow = flags & AT_SYMLINK_NOFOLLOW == 0;
+        let place = at(context, context.int(0), 1, follow, Right::Read)?;
+        metadata(context, &place)?
+    };
+    context.write(context.word(4), found.statx().as_bytes())?;
+    Ok(0)
+}
+
+/// The object behind the descriptor in argument 0, or the working directory.
+fn of_descriptor_or_directory(context: &mut Context<'_>) -> Result<Metadata, Failure> {
+    if context.int(0) != AT_FDCWD {
+        return stat::of_descriptor(context);
+    }
+    let request = crate::access::Request {
+        directory: AT_FDCWD,
+        path: b".".to_vec(),
+        follow: true,
+        right: Right::Read,
+    };
+    let place = crate::access::find(context, &request)?;
+    metadata(context, &place)
+}
+
+/// `access(path, mode)`
+pub(crate) fn access(context: &mut Context<'_>) -> Answer {
+    check_access(context, AT_FDCWD, 0, context.uint(1), true)
+}
+
+/// `faccessat(fd, path, mode)`
+pub(crate) fn faccessat(context: &mut Context<'_>) -> Answer {
+    check_access(context, context.int(0), 1, context.uint(2), true)
+}
+
+/// `faccessat2(fd, path, mode, flags)`
+pub(crate) fn faccessat2(context: &mut Context<'_>) -> Answer {
+    const AT_EACCESS: u32 = 0x200;
+    let flags = context.uint(3);
+    if flags & !(AT_EACCESS | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0 {
+        return Err(EINVAL.into());
+    }
+    if means_descriptor(context, flags)? {
+        let found = of_descriptor_or_directory(context)?;
+        return allowed(found.mode & 0o111 != 0 || context.uint(2) & 1 == 0);
+    }
+    let follow = flags & AT_SYMLINK_NOFOLLOW == 0;
+    check_access(context, context.int(0), 1, context.uint(2), follow)
+}
+
+fn allowed(yes: bool) -> Answer {
+    if yes { Ok(0) } else { Err(EACCES.into()) }
+}
+
+fn check_access(
+    context: &mut Context<'_>,
+    directory: i32,
+    argument: usize,
+    mode: u32,
+    follow: bool,
+) -> Answer {
+    // unistd.h
+    const EXECUTE: u32 = 1;
+    const WRITE: u32 = 2;
+    const READ: u32 = 4;
+    if mode & !(READ | WRITE | EXECUTE) != 0 {
+        return Err(EINVAL.into());
+    }
+    let right = if mode & WRITE != 0 {
+        Right::Write
+    } else {
+        Right::Read
+    };
+    let place = at(context, directory, argument, follow, right)?;
+    let Place::Host(grant) = place else {
+        let found = metadata(context, &place)?;
+        return allowed(mode & EXECUTE == 0 || found.mode & 0o111 != 0);
+    };
+    let file = grant.place(context)?;
+    let wanted = HostAccess::from_bits_truncate(mode);
+    if wanted.is_empty() {
+        return Ok(0);
+    }
+    // Of the file that was found, whatever its name means by now.
+    let (parent, name) = match grant.parent(context) {
+        Ok(found) => found,
+        // The root of a grant.
+        Err(_) => (file, b".".to_vec()),
+    };
+    let flags = AtFlags::EACCESS | AtFlags::SYMLINK_NOFOLLOW;
+    rustix::fs::accessat(&parent, &name, wanted, flags).map_err(Errno::from)?;
+    Ok(0)
+}
+
+/// `readlink(path, buffer, size)`
+pub(crate) fn readlink(context: &mut Context<'_>) -> Answer {
+    read_link(context, AT_FDCWD, 0)
+}
+
+/// `readlinkat(fd, path, buffer, size)`
+pub(crate) fn readlinkat(context: &mut Context<'_>) -> Answer {
+    read_link(context, context.int(0), 1)
+}
+
+fn read_link(context: &mut Context<'_>, directory: i32, argument: usize) -> Answer {
+    let (buffer, size) = (context.word(argument + 1), context.int(argument + 2));
+    let size = usize::try_from(size).unwrap_or(0);
+    if size == 0 {
+        return Err(EINVAL.into());
+    }
+    let target = match at(context, directory, argument, false, Right::Read)? {
+        Place::Synthetic(Node::Link(target), _) => target,
+        Place::Synthetic(Node::Descriptor(fd), _) => descriptor_name(context, fd)?,
+        Place::Synthetic(..) => return Err(EINVAL.into()),
+        Place::Host(grant) => {
+            let file = grant.place(context)?;
+            if host_metadata(&file)?.mode & S_IFMT != S_IFLNK {
+                return Err(EINVAL.into());
+            }
+            let target = rustix::fs::readlinkat(&file, "", Vec::new()).map_err(Errno::from)?;
+            target.into_bytes()
+        }
+    };
+    let target = &target[..target.len().min(size)];
+    copy_out(context.guest, buffer, target)?;
+    Ok(target.len() as u64)
+}
+
+/// What `/proc/self/fd/N` points to if that is no path.
+fn descriptor_name(context: &Context<'_>, fd: i32) -> Result<Vec<u8>, Failure> {
+    let open = context.state().descriptors.get(fd).map_err(|_| ENOENT)?;
+    let inode = open.object.metadata(context)?.inode;
+    Ok(match &open.object {
+        Object::Input | Object::Output(_) if context.process.options().terminal => {
+            b"/dev/pts/0".to_vec()
+        }
+        Object::Text(text) => text.path.clone(),
+        Object::Device(device) => device.path().to_vec(),
+        _ => format!("pipe:[{inode}]").into_bytes(),
+    })
+}
+
+/// `statfs(path, buffer)`
+pub(crate) fn statfs(context: &mut Context<'_>) -> Answer {
+    let record = match of_path(context, 0, true, Right::Read)? {
+        Place::Host(grant) => {
+            let file = grant.place(context)?;
+            host_statfs(&file)?
+        }
+        Place::Synthetic(_, path) => made_up_statfs(&path),
+    };
+    context.write(context.word(1), record.as_bytes())?;
+    Ok(0)
+}
+
+/// `fstatfs(fd, buffer)`
+pub(crate) fn fstatfs(context: &mut Context<'_>) -> Answer {
+    let record = match &context.state().descriptors.get(context.int(0))?.object {
+        Object::File(file) => host_statfs(file.host())?,
+        Object::Directory(directory) => match directory.host() {
+            Some(file) => host_statfs(file)?,
+            None => made_up_statfs(directory.path()),
+        },
+        _ => made_up_statfs(b""),
+    };
+    context.write(context.word(1), record.as_bytes())?;
+    Ok(0)
+}
+
+/// `struct statfs` (asm-generic/statfs.h).
+fn host_statfs(file: &impl std::os::fd::AsFd) -> Result<Record<120>, Errno> {
+    let found = rustix::fs::fstatfs(file)?;
+    let field = |value: i64| value.cast_unsigned();
+    Ok(Record::new()
+        .u64(0, field(found.f_type))
+        .u64(8, field(found.f_bsize))
+        .u64(16, found.f_blocks)
+        .u64(24, found.f_bfree)
+        .u64(32, found.f_bavail)
+        .u64(40, found.f_files)
+        .u64(48, found.f_ffree)
+        .u64(64, field(found.f_namelen))
+        .u64(72, field(found.f_frsize)))
+}
+
+fn made_up_statfs(path: &[u8]) -> Record<120> {
+    // linux/magic.h
+    const PROC: u64 = 0x9fa0;
+    const TMPFS: u64 = 0x0102_1994;
+    const CGROUP2: u64 = 0x6367_7270;
+    let kind = if path.starts_with(b"/proc") {
+        PROC
+    } else if path.starts_with(b"/sys/fs/cgroup") {
+        CGROUP2
+    } else {
+        TMPFS
+    };
+    Record::new()
+        .u64(0, kind)
+        .u64(8, 4096)
+        .u64(64, 255)
+        .u64(72, 4096)
+}
