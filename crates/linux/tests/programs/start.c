@@ -11,7 +11,7 @@ int main(int argc, char **argv)
 	char path[64] = "";
 	ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
 	atexit(bye);
-	if (fopen("/etc/passwd", "r") || length < 0 || getchar() != EOF || argv[argc])
+	if (fopen("/etc/shadow", "r") || length < 0 || getchar() != EOF || argv[argc])
 		return 1;
 	if ((unsigned long)__builtin_frame_address(0) % 16)
 		return 2;
