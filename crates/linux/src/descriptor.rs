@@ -11,6 +11,7 @@
 //! remembers one (an epoll set, say) cannot mistake another for it.
 
 mod calls;
+mod locks;
 
 use std::collections::BTreeMap;
 

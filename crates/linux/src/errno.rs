@@ -47,6 +47,8 @@ pub(crate) const EISDIR: Errno = Errno(21);
 pub(crate) const ELOOP: Errno = Errno(40);
 /// An argument makes no sense.
 pub(crate) const EINVAL: Errno = Errno(22);
+/// There are no locks here.
+pub(crate) const ENOLCK: Errno = Errno(37);
 /// The kernel's own limit is reached.
 pub(crate) const ENFILE: Errno = Errno(23);
 /// The descriptor limit is reached.

@@ -1,6 +1,6 @@
 //! The calls that work on the table itself.
 
-use super::{DescriptionId, Descriptors, O_APPEND, O_ASYNC, O_CLOEXEC, O_NONBLOCK, limit};
+use super::{DescriptionId, Descriptors, O_APPEND, O_ASYNC, O_CLOEXEC, O_NONBLOCK, limit, locks};
 use crate::context::{Answer, Context};
 use crate::errno::{EBADF, EINVAL};
 
@@ -130,6 +130,10 @@ pub(crate) fn fcntl(context: &mut Context<'_>) -> Answer {
             Ok(0)
         }
         SETOWN | GETOWN => Ok(0),
+        command if locks::is_lock(command) => {
+            let description = context.state().descriptors.get(fd)?.clone();
+            locks::lock(context, &description, command, context.word(2))
+        }
         _ => {
             let object = context.state().descriptors.get(fd)?.object.clone();
             object.fcntl(context, fd, command)

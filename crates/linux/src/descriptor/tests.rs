@@ -1,4 +1,4 @@
-use crate::errno::{EBADF, EINVAL, EMFILE, ENOTDIR, ENOTTY, ESPIPE};
+use crate::errno::{EBADF, EFAULT, EINVAL, EMFILE, ENOTDIR, ENOTTY, ESPIPE};
 use crate::tests::{Machine, int};
 use crate::{ProcessOptions, Stream};
 
@@ -100,6 +100,37 @@ fn fcntl_keeps_flags() {
     machine.fails("fcntl", &[1, 0, 5000], EINVAL);
     machine.fails("fcntl", &[1, 99], EINVAL);
     machine.fails("fcntl", &[3, 1], EBADF);
+}
+
+#[test]
+fn locks_are_those_of_one_process() {
+    let mut machine = Machine::new();
+    // l_type, l_whence
+    let lock = |machine: &mut Machine, kind: u16, whence: u16| {
+        let mut bytes = [0; 32];
+        bytes[..2].copy_from_slice(&kind.to_le_bytes());
+        bytes[2..4].copy_from_slice(&whence.to_le_bytes());
+        machine.guest.put(&bytes)
+    };
+    let (read, write, none) = (
+        lock(&mut machine, 0, 0),
+        lock(&mut machine, 1, 0),
+        lock(&mut machine, 2, 1),
+    );
+    for command in [6, 7, 37, 38] {
+        assert_eq!(machine.value("fcntl", &[0, command, read]), 0);
+        assert_eq!(machine.value("fcntl", &[1, command, write]), 0);
+        assert_eq!(machine.value("fcntl", &[1, command, none]), 0);
+        machine.fails("fcntl", &[1, command, read], EBADF);
+        machine.fails("fcntl", &[0, command, write], EBADF);
+        machine.fails("fcntl", &[0, command, 1], EFAULT);
+    }
+    assert_eq!(machine.value("fcntl", &[1, 5, write]), 0);
+    assert_eq!(machine.guest.bytes(write, 2), [2, 0], "nobody has a lock");
+    let bad = [lock(&mut machine, 3, 0), lock(&mut machine, 0, 3)];
+    for bad in bad {
+        machine.fails("fcntl", &[0, 6, bad], EINVAL);
+    }
 }
 
 #[test]
