@@ -5,9 +5,12 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::sync::Arc;
 
-use super::Mapping;
+use super::{Mapping, large_pages};
 use crate::EngineError;
 use crate::units::to_usize;
+
+/// From this length on it matters in which pages the host keeps a file.
+const LONG_FILE: u64 = 32 << 20;
 
 /// Which file it is, and how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,8 +56,12 @@ impl FileMapping {
         let key = FileKey::of(file).ok_or(EngineError::Internal("no regular file"))?;
         let file = File::from(file.try_clone_to_owned().map_err(failed)?);
         let mapping = Mapping::of_host_file(file.as_raw_fd(), offset, to_usize(length))?;
+        let mapping = Arc::new(mapping);
+        if length >= LONG_FILE {
+            large_pages::prefer(&mapping, file.as_raw_fd(), offset);
+        }
         Ok(Self {
-            mapping: Arc::new(mapping),
+            mapping,
             file: Arc::new(file),
             key,
             offset,

@@ -5,6 +5,7 @@
 //! is a file that guests read in place.
 
 mod file_mapping;
+mod large_pages;
 mod mapping;
 mod memfd;
 
