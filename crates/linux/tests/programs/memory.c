@@ -81,11 +81,65 @@ static void moving(void)
 	CHECK(mincore(new, 4 * PAGE, resident) == 0 && resident[3] == 1);
 }
 
+/* What interpreters and garbage collectors do at their start. */
+static void reservations(void)
+{
+	char *huge = map(NULL, 1UL << 44, PROT_NONE, MAP_NORESERVE);
+	CHECK(huge != MAP_FAILED);
+	CHECK(mprotect(huge + (1UL << 43), 64 << 20, PROT_READ | PROT_WRITE) == 0);
+	huge[(1UL << 43) + (60 << 20)] = 1;
+	CHECK(map(huge + (1UL << 42), 8 << 20, PROT_READ | PROT_WRITE, MAP_FIXED | MAP_NORESERVE) != MAP_FAILED);
+	huge[1UL << 42] = 2;
+	CHECK(huge[(1UL << 43) + (60 << 20)] == 1 && huge[(1UL << 42) + 1] == 0);
+	CHECK(munmap(huge, 1UL << 44) == 0);
+	for (int i = 0; i < 100; i++) {
+		char *stack = map(NULL, 8 << 20, PROT_READ | PROT_WRITE, MAP_NORESERVE | MAP_STACK);
+		CHECK(stack != MAP_FAILED);
+		stack[(8 << 20) - 1] = 1;
+	}
+	char *lazy = map(NULL, 1UL << 38, PROT_READ | PROT_WRITE, MAP_NORESERVE);
+	CHECK(lazy != MAP_FAILED);
+	/* The system call reads and writes what nobody has touched. */
+	CHECK(syscall(SYS_getcwd, lazy + (1UL << 37), 100) == 2 && lazy[1UL << 37] == '/');
+	CHECK(write(1, lazy + (1UL << 36), 0) == 0);
+	CHECK(madvise(lazy, 1UL << 38, MADV_DONTNEED) == 0 && lazy[1UL << 37] == 0);
+}
+
+static void executable(void)
+{
+	char *at = map(NULL, PAGE, PROT_READ | PROT_WRITE, 0);
+	at[0] = (char)0xc3;
+	CHECK(mprotect(at, PAGE, PROT_READ | PROT_EXEC) == -1 && errno == EACCES);
+	CHECK(mprotect(at, PAGE, PROT_READ) == 0 && at[0] == (char)0xc3);
+	CHECK(mprotect(at, PAGE, PROT_READ | PROT_EXEC) == -1 && errno == EACCES);
+	CHECK(map(NULL, PAGE, PROT_READ | PROT_EXEC, 0) != MAP_FAILED);
+}
+
+static void advice(void)
+{
+	char *at = map(NULL, 4 * PAGE, PROT_READ | PROT_WRITE, 0);
+	memset(at, 1, 4 * PAGE);
+	CHECK(madvise(at, PAGE, MADV_WIPEONFORK) == 0 && madvise(at, PAGE, MADV_KEEPONFORK) == 0);
+	CHECK(madvise(at, PAGE, MADV_HUGEPAGE) == 0 && at[0] == 1);
+	CHECK(madvise(at, 4 * PAGE, MADV_FREE) == 0);
+	CHECK(mprotect(at, 4 * PAGE, PROT_READ) == 0);
+	char *new = mremap(at, 4 * PAGE, 4 * PAGE, MREMAP_MAYMOVE | MREMAP_DONTUNMAP);
+	CHECK(new != MAP_FAILED && new != at && at[PAGE] == 0);
+	CHECK(syscall(SYS_getcwd, new, 100) == -1 && errno == EFAULT);
+	char *down = map(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_GROWSDOWN);
+	CHECK(down != MAP_FAILED);
+	down[0] = 1;
+	CHECK(map(NULL, PAGE, PROT_READ, MAP_HUGETLB) == MAP_FAILED && errno == ENOMEM);
+}
+
 int main(void)
 {
 	allocator();
 	mappings();
 	moving();
+	reservations();
+	executable();
+	advice();
 	puts("ok");
 	return 0;
 }

@@ -149,11 +149,9 @@ impl AddressSpace {
         }
     }
 
-    /// The leaf entry of a page, if there is a table for it.
+    /// The entry of a page, or of the large page that it lies in, if there is a table for it.
     pub(super) fn entry(&self, page: u64) -> Option<u64> {
-        let loads = Loads(&self.memory);
-        let place = page_table::leaf_place(&loads, self.memory.root, page)?;
-        Some(loads.load(place))
+        page_table::entry(&Loads(&self.memory), self.memory.root, page)
     }
 
     fn runs(&self, start: u64, end: u64) -> Vec<Run> {
@@ -414,11 +412,11 @@ impl AddressSpace {
             if done == most {
                 break;
             }
-            let mut editor = self.editor();
-            let place = page_table::make_leaf_place(&mut editor, root, at);
-            if place.is_some_and(|place| editor.load(place) != 0) {
+            if self.entry(at).is_some_and(|entry| entry != 0) {
                 continue;
             }
+            let mut editor = self.editor();
+            let place = page_table::make_leaf_place(&mut editor, root, at);
             let physical = match area.backing {
                 Backing::File { shift } => Some(at.wrapping_add(shift)),
                 Backing::Memory => {

@@ -151,18 +151,21 @@ pub(crate) fn runs(memory: &impl TableMemory, root: u64, start: u64, end: u64) -
     found
 }
 
-/// The place of the leaf entry for `address`, or `None` if a table on the way is absent or the
-/// page is a large one.
-pub(crate) fn leaf_place(memory: &impl TableMemory, root: u64, address: u64) -> Option<u64> {
+/// The entry that maps, or would map, the page at `address`: of a page or of a large page. `None`
+/// if a table on the way is absent.
+pub(crate) fn entry(memory: &impl TableMemory, root: u64, address: u64) -> Option<u64> {
     let mut table = root;
     for level in (1..4).rev() {
         let entry = memory.load(table + index(address, level) * 8);
-        if entry & PRESENT == 0 || entry & LARGE != 0 {
+        if entry & PRESENT == 0 {
             return None;
+        }
+        if entry & LARGE != 0 {
+            return Some(entry);
         }
         table = entry & ADDRESS;
     }
-    Some(table + index(address, 0) * 8)
+    Some(memory.load(table + index(address, 0) * 8))
 }
 
 /// The place of the entry of `level` for `address`; adds tables where needed, and splits a large
