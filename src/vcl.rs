@@ -1,11 +1,13 @@
 //! The functions that VCL calls, as `vmod.vcc` declares them.
 
+mod allow;
 mod configure;
 mod event;
 mod program;
 mod synth;
 mod to_string;
 
+pub(crate) use allow::vmod_allow;
 pub(crate) use configure::{vmod_configure, vmod_main_arguments, vmod_start};
 pub(crate) use event::vmod_event;
 pub(crate) use program::vmod_program;

@@ -1,12 +1,13 @@
 //! What a program may have of the host, as its configuration says it.
 
 use std::fmt;
+use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{CWD, Mode, OFlags};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
 use thiserror::Error;
 
 /// One rule about paths.
@@ -174,6 +175,47 @@ impl Permissions {
             writable: true,
         });
         Ok(())
+    }
+
+    /// Opens a file as the program could, before there is one: its dynamic loader, say.
+    ///
+    /// # Errors
+    /// [`std::io::ErrorKind::PermissionDenied`] if it may not, or what the host says.
+    pub fn open_for_reading(&self, path: &[u8]) -> std::io::Result<File> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+        let mut path = crate::access::normal(path);
+        for _ in 0..8 {
+            let denied = || std::io::Error::from(std::io::ErrorKind::PermissionDenied);
+            let (grant, rest) = self.find(&path).ok_or_else(denied)?;
+            let (directory, name) = match &grant.anchor {
+                Anchor::Tree(directory) => (directory, rest),
+                Anchor::Name(directory, name) => (directory, name.as_slice()),
+                Anchor::Link(target) => {
+                    path = crate::access::normal(target);
+                    continue;
+                }
+                Anchor::Missing => return Err(std::io::ErrorKind::NotFound.into()),
+            };
+            match rustix::fs::openat2(directory, name, flags, Mode::empty(), beneath) {
+                Ok(file) => return Ok(File::from(file)),
+                // A link to elsewhere: it leads to what the program has there.
+                Err(rustix::io::Errno::XDEV) => {
+                    let place = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                    let link = rustix::fs::openat2(directory, name, place, Mode::empty(), beneath)?;
+                    let target = rustix::fs::readlinkat(&link, "", Vec::new())?.into_bytes();
+                    let mut next = if target.first() == Some(&b'/') {
+                        Vec::new()
+                    } else {
+                        [path.as_slice(), b"/../"].concat()
+                    };
+                    next.extend_from_slice(&target);
+                    path = crate::access::normal(&next);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(rustix::io::Errno::LOOP.into())
     }
 
     /// Gives the program the host's time zone: the contents of a zone file.

@@ -1,7 +1,8 @@
 //! Program configuration: what may be set, and how JSON becomes [`Settings`].
 //!
 //! Precedence: built-in defaults, then the keys with which the program was defined, then every
-//! later `configure()` in call order. Numbers and lists replace; `environment` appends. A document
+//! later `configure()` in call order. Numbers and lists replace; `environment`,
+//! `allowed_paths` and `connect` append. A document
 //! is applied as a whole or not at all.
 
 mod json;
@@ -10,8 +11,11 @@ mod keys;
 use std::time::Duration;
 
 use thiserror::Error;
+use tinykvm_linux::ConnectRules;
 
 pub(crate) use json::apply;
+
+use crate::permissions::PathSetting;
 
 /// The longest program name.
 const NAME_MAX: usize = 128;
@@ -73,6 +77,12 @@ pub enum ConfigError {
         found: String,
         /// What is allowed.
         allowed: String,
+    },
+    /// What was to be allowed makes no sense.
+    #[error("{reason}")]
+    BadPermission {
+        /// What is wrong.
+        reason: String,
     },
     /// The program is not defined, and this document does not define it either.
     #[error("unknown program \"{program}\": a \"filename\" defines it")]
@@ -162,6 +172,14 @@ pub(crate) struct Settings {
     pub(crate) main_arguments: Vec<Vec<u8>>,
     /// Environment strings, `NAME=value`.
     pub(crate) environment: Vec<Vec<u8>>,
+    /// The system's libraries may be read.
+    pub(crate) libraries: bool,
+    /// What may be done with files.
+    pub(crate) paths: Vec<PathSetting>,
+    /// Where sockets may go.
+    pub(crate) connect: ConnectRules,
+    /// The working directory at the start.
+    pub(crate) directory: String,
     /// Output of the program goes to the host's log, too, not only to the request's.
     pub(crate) stdout: bool,
 }
@@ -188,6 +206,10 @@ impl Default for Settings {
             executable_heap: false,
             main_arguments: Vec::new(),
             environment: Vec::new(),
+            libraries: false,
+            paths: Vec::new(),
+            connect: ConnectRules::default(),
+            directory: "/".to_owned(),
             stdout: false,
         }
     }

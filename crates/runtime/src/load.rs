@@ -8,13 +8,14 @@ use std::time::{Duration, Instant, SystemTime};
 use thiserror::Error;
 use tinykvm::{BootOptions, Booting, ElfError, Engine, EngineError, Exit, Guest, Image, Limits};
 use tinykvm_abi::structs::Meminfo;
-use tinykvm_linux::{Process, ProcessOptions, StartError, VDSO};
+use tinykvm_linux::{Permissions, Process, ProcessOptions, StartError, VDSO};
 
 use crate::api::{Host, Registration, Stage};
 use crate::config::Settings;
 use crate::instance::{Booted, Instance};
 use crate::journal::Journal;
 use crate::output::Output;
+use crate::permissions::{connect_rules, permissions};
 use crate::run::{Failure, Machine, RunLimits, Stop, run};
 use crate::verdict::Verdict;
 
@@ -55,7 +56,9 @@ pub(crate) enum LoadError {
         source: ElfError,
     },
     /// It is dynamically linked, and its dynamic loader may not be read.
-    #[error("{path}: dynamically linked, needs the interpreter {interpreter}: allow reading it")]
+    #[error(
+        "{path}: dynamically linked, needs the interpreter {interpreter}: allow reading it (\"libraries\": true allows it and the system's libraries)"
+    )]
     Interpreter {
         /// Its path.
         path: String,
@@ -134,8 +137,9 @@ pub(crate) fn load(
         path: path.clone(),
         source,
     })?;
+    let permissions = Arc::new(permissions(name, &settings, &**journal));
     let interpreter = match image.interpreter() {
-        Some(wanted) => Some(open_interpreter(&path, wanted)?),
+        Some(wanted) => Some(open_interpreter(&path, &permissions, wanted)?),
         None => None,
     };
     let engine = Engine::get().map_err(LoadError::NoKvm)?;
@@ -155,7 +159,8 @@ pub(crate) fn load(
         vdso: Some(VDSO).filter(|vdso| !vdso.is_empty()),
     };
     let booting = Booting::new(engine, &options).map_err(broken)?;
-    let booted = boot(name, &settings, booting, &**journal)?;
+    let process = process(name, &settings, permissions);
+    let booted = boot(name, &settings, booting, process, &**journal)?;
     Instance::new(name, settings, booted, Arc::clone(journal)).map_err(broken)
 }
 
@@ -181,21 +186,33 @@ fn open_program(path: &str) -> Result<File, LoadError> {
 }
 
 /// The dynamic loader that a program asks for, if the program may read it.
-fn open_interpreter(path: &str, wanted: &[u8]) -> Result<Arc<Image>, LoadError> {
-    Err(LoadError::Interpreter {
-        path: path.to_owned(),
-        interpreter: String::from_utf8_lossy(wanted).into_owned(),
-    })
+fn open_interpreter(
+    path: &str,
+    permissions: &Permissions,
+    wanted: &[u8],
+) -> Result<Arc<Image>, LoadError> {
+    let interpreter = String::from_utf8_lossy(wanted).into_owned();
+    let Ok(file) = permissions.open_for_reading(wanted) else {
+        return Err(LoadError::Interpreter {
+            path: path.to_owned(),
+            interpreter,
+        });
+    };
+    let image = Image::open(file).map_err(|source| LoadError::Elf {
+        path: interpreter,
+        source,
+    })?;
+    Ok(Arc::new(image))
 }
 
 fn boot(
     name: &str,
     settings: &Settings,
     mut booting: Booting,
+    mut process: Process,
     journal: &dyn Journal,
 ) -> Result<Booted, LoadError> {
     let path = settings.filename.clone();
-    let mut process = process(name, settings);
     let loaded = *booting.loaded();
     let stack = process
         .build_stack(&mut booting, &loaded)
@@ -253,7 +270,7 @@ fn boot(
     })
 }
 
-fn process(name: &str, settings: &Settings) -> Process {
+fn process(name: &str, settings: &Settings, permissions: Arc<Permissions>) -> Process {
     let mut arguments = vec![name.as_bytes().to_vec()];
     arguments.extend(settings.main_arguments.iter().cloned());
     Process::new(&ProcessOptions {
@@ -263,6 +280,9 @@ fn process(name: &str, settings: &Settings) -> Process {
         memory: settings.max_memory,
         // So that output comes line by line, before a reset takes what is left in a buffer.
         terminal: true,
+        connect: connect_rules(settings),
+        directory: settings.directory.clone().into_bytes(),
+        permissions,
         ..ProcessOptions::default()
     })
 }

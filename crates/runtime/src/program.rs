@@ -22,6 +22,7 @@ use crate::config::{ConfigError, Settings, apply};
 use crate::instance::Instance;
 use crate::journal::Journal;
 use crate::load::{LoadError, Stamp, load, stamp};
+use crate::permissions::{Access, allow};
 use crate::response::Response;
 use crate::transaction::{CallRequest, Transaction};
 use crate::verdict::Verdict;
@@ -172,6 +173,17 @@ impl Program {
     }
 
     /// Applies more configuration.
+    pub(crate) fn allow(&self, access: Access, what: &str) -> Result<(), ConfigError> {
+        let state = lock(&self.state);
+        if !matches!(state.phase, Phase::Idle) {
+            return Err(ConfigError::AlreadyStarted {
+                program: self.name.clone(),
+            });
+        }
+        allow(&mut lock(&self.settings), access, what)
+            .map_err(|reason| ConfigError::BadPermission { reason })
+    }
+
     pub(crate) fn configure(&self, json: &str) -> Result<(), ConfigError> {
         let state = lock(&self.state);
         if !matches!(state.phase, Phase::Idle) {

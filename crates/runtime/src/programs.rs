@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use crate::config::{ConfigError, Settings, apply, check_name};
 use crate::counters::{add, counters};
 use crate::journal::{Journal, Silent};
+use crate::permissions::Access;
 use crate::program::Program;
 
 /// The programs of one configuration (one VCL). Everything is given back when this is dropped.
@@ -51,6 +52,15 @@ impl Programs {
         let program = Program::new(name, settings, Arc::clone(&self.journal));
         table.insert(name.to_owned(), Arc::new(program));
         Ok(())
+    }
+
+    /// Lets a program have something of the host, from its start on.
+    ///
+    /// # Errors
+    /// [`ConfigError::UnknownProgram`], [`ConfigError::AlreadyStarted`],
+    /// [`ConfigError::BadPermission`].
+    pub fn allow(&self, name: &str, access: Access, what: &str) -> Result<(), ConfigError> {
+        self.known(name)?.allow(access, what)
     }
 
     /// Replaces the arguments of a program's `main()` behind `argv[0]`, from its next start on.

@@ -87,6 +87,7 @@ impl Text {
             }
             Self::Processor => processor().into_bytes(),
             Self::Limits => limits(context).into_bytes(),
+            Self::Resolver => resolvers(context).into_bytes(),
             other => other.fixed().as_bytes().to_vec(),
         }
     }
@@ -123,7 +124,6 @@ impl Text {
                  nobody:x:65534:65534:nobody:/:/bin/sh\n"
             }
             Self::Release => "6.1.0\n",
-            Self::Resolver => "nameserver 127.0.0.53\n",
             Self::SystemName => "Linux\n",
             Self::SystemStat => {
                 "cpu  0 0 0 0 0 0 0 0 0 0\ncpu0 0 0 0 0 0 0 0 0 0 0\nintr 0\nctxt 0\nbtime 0\n\
@@ -143,6 +143,18 @@ fn terminated(strings: &[Vec<u8>]) -> Vec<u8> {
         bytes.push(0);
     }
     bytes
+}
+
+/// The host's resolvers if the program may ask them, and else one that never answers.
+fn resolvers(context: &Context<'_>) -> String {
+    let known = context.process.options().connect.resolvers();
+    if known.is_empty() {
+        return "nameserver 127.0.0.53\n".to_owned();
+    }
+    known.iter().fold(String::new(), |mut text, address| {
+        let _ = writeln!(text, "nameserver {address}");
+        text
+    })
 }
 
 /// The name of the running thread.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use jsonc_parser::ast::Value;
 
 use super::{MIB, Settings};
+use crate::permissions::{PathKind, PathSetting};
 
 /// The shortest and longest time limits in seconds.
 const SECONDS: RangeInclusive<f64> = 0.001..=3600.0;
@@ -132,6 +133,33 @@ pub(super) static KEYS: &[Key] = &[
         to.environment.append(&mut more);
         Ok(())
     }),
+    sets("libraries", |to, found| {
+        put(&mut to.libraries, found.flag())
+    }),
+    sets("allowed_paths", |to, found| {
+        to.paths.append(&mut found.allowed_paths()?);
+        Ok(())
+    }),
+    sets("connect", |to, found| {
+        for rule in found.strings(
+            "rules (\"host:port\", \"10.0.0.0/8:443\", \"unix:/path\", \"dns\")",
+            |_| true,
+        )? {
+            let rule = String::from_utf8_lossy(&rule).into_owned();
+            to.connect
+                .add(&rule)
+                .map_err(|error| format!("a rule that can be understood ({error})"))?;
+        }
+        Ok(())
+    }),
+    sets("current_working_directory", |to, found| {
+        let path = found.path()?;
+        if !path.starts_with('/') {
+            return Err("an absolute path".to_owned());
+        }
+        to.directory = path;
+        Ok(())
+    }),
     sets("stdout", |to, found| put(&mut to.stdout, found.flag())),
     hint("address_space", |found| found.size().map(drop)),
     hint("hugepages", |found| found.flag().map(drop)),
@@ -160,8 +188,6 @@ pub(super) static KEYS: &[Key] = &[
     not_yet("executable_remapping"),
     not_yet("blackout_area"),
     not_yet("cold_start_file"),
-    not_yet("current_working_directory"),
-    not_yet("allowed_paths"),
     not_yet("download"),
     not_yet("warmup"),
     not_yet("smp"),
@@ -283,6 +309,83 @@ impl Found<'_> {
             })
             .collect()
     }
+}
+
+/// What `allowed_paths` may hold.
+const PATHS: &str = "an array of absolute paths and objects { \"real\", \"virtual\", \"prefix\", \"writable\", \"symlink\" }";
+
+impl Found<'_> {
+    /// `allowed_paths`: paths, which are read and called the same, and objects.
+    fn allowed_paths(self) -> Result<Vec<PathSetting>, String> {
+        let Value::Array(array) = self.0 else {
+            return Err(PATHS.to_owned());
+        };
+        array.elements.iter().map(allowed_path).collect()
+    }
+}
+
+fn allowed_path(element: &Value<'_>) -> Result<PathSetting, String> {
+    let absolute = |path: String| {
+        if path.starts_with('/') {
+            Ok(path)
+        } else {
+            Err(PATHS.to_owned())
+        }
+    };
+    let object = match element {
+        Value::StringLit(_) => {
+            let path = absolute(Found(element).path().map_err(|_| PATHS)?)?;
+            return Ok(PathSetting {
+                shown: path.clone(),
+                real: path,
+                kind: PathKind::Any,
+                writable: false,
+            });
+        }
+        Value::Object(object) => object,
+        _ => return Err(PATHS.to_owned()),
+    };
+    let (mut real, mut shown) = (None, None);
+    let (mut prefix, mut writable, mut symlink) = (false, false, false);
+    for property in &object.properties {
+        let found = Found(&property.value);
+        match property.name.as_str() {
+            "real" => real = Some(found.path().map_err(|_| PATHS)?),
+            "virtual" => match found.0 {
+                // Without the values of variables: it is the program's path.
+                Value::StringLit(text) if !text.value.contains('\0') => {
+                    shown = Some(text.value.clone().into_owned());
+                }
+                _ => return Err(PATHS.to_owned()),
+            },
+            "prefix" => prefix = found.flag().map_err(|_| PATHS)?,
+            "writable" => writable = found.flag().map_err(|_| PATHS)?,
+            "symlink" => symlink = found.flag().map_err(|_| PATHS)?,
+            _ => return Err(PATHS.to_owned()),
+        }
+    }
+    let real = real.ok_or(PATHS)?;
+    let shown = absolute(shown.unwrap_or_else(|| real.clone()))?;
+    if symlink && (writable || prefix || shown == real) {
+        return Err(
+            "without \"writable\" and \"prefix\", and between two paths, for a \"symlink\""
+                .to_owned(),
+        );
+    }
+    if !symlink {
+        absolute(real.clone())?;
+    }
+    let kind = match (symlink, prefix) {
+        (true, _) => PathKind::Link,
+        (false, true) => PathKind::Tree,
+        (false, false) => PathKind::Any,
+    };
+    Ok(PathSetting {
+        shown,
+        real,
+        kind,
+        writable,
+    })
 }
 
 /// Puts the values of `$HOME` and `$PWD` into a string. A variable without value stays.

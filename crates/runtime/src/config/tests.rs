@@ -1,4 +1,5 @@
 use super::*;
+use crate::permissions::PathKind;
 
 fn applied(text: &str) -> Result<Settings, ConfigError> {
     apply(&Settings::default(), text)
@@ -44,6 +45,7 @@ fn every_key_takes_effect() {
         main_arguments: vec![b"this".to_vec(), b"is".to_vec()],
         environment: vec![b"FOO=foo".to_vec(), b"BAR=".to_vec()],
         stdout: true,
+        ..Settings::default()
     };
     assert_eq!(settings, expected);
 }
@@ -132,8 +134,8 @@ fn what_is_not_there_yet_says_so_unless_switched_off() {
         "line 1: key \"storage\" is not supported yet"
     );
     assert_eq!(
-        message(r#"{"allowed_paths": ["/etc"]}"#),
-        "line 1: key \"allowed_paths\" is not supported yet"
+        message(r#"{"storage": true}"#),
+        "line 1: key \"storage\" is not supported yet"
     );
     assert!(applied(r#"{"storage": false, "smp": 0, "allowed_paths": [], "key": ""}"#).is_ok());
 }
@@ -201,4 +203,58 @@ fn names() {
     for bad in ["", "a\nb", &"x".repeat(129)] {
         assert!(check_name(bad).is_err(), "{bad:?}");
     }
+}
+
+#[test]
+fn paths_that_may_be_had() {
+    let settings = applied(
+        r#"{"libraries": true, "current_working_directory": "/srv", "allowed_paths": [
+            "/etc/app.conf",
+            {"real": "/var/lib/app", "virtual": "/data", "prefix": true, "writable": true},
+            {"real": "/data/current", "virtual": "/now", "symlink": true}
+        ], "connect": ["unix:/run/app.sock"]}"#,
+    )
+    .expect("valid");
+    let path = |shown: &str, real: &str, kind, writable| PathSetting {
+        shown: shown.to_owned(),
+        real: real.to_owned(),
+        kind,
+        writable,
+    };
+    let expected = [
+        path("/etc/app.conf", "/etc/app.conf", PathKind::Any, false),
+        path("/data", "/var/lib/app", PathKind::Tree, true),
+        path("/now", "/data/current", PathKind::Link, false),
+    ];
+    assert_eq!(settings.paths, expected);
+    assert!(settings.libraries && !settings.connect.is_empty());
+    assert_eq!(settings.directory, "/srv");
+    let more = apply(&settings, r#"{"allowed_paths": ["/more"]}"#).expect("valid");
+    assert_eq!(more.paths.len(), 4, "lists of paths grow");
+}
+
+#[test]
+fn paths_that_make_no_sense() {
+    for wrong in [
+        r#""/etc""#,
+        "[1]",
+        r#"["etc"]"#,
+        r#"[{"virtual": "/a"}]"#,
+        r#"[{"real": ""}]"#,
+        r#"[{"real": "relative"}]"#,
+        r#"[{"real": "/a", "virtual": "b"}]"#,
+        r#"[{"real": "/a", "symlink": true}]"#,
+        r#"[{"real": "/a", "virtual": "/b", "symlink": true, "writable": true}]"#,
+        r#"[{"real": "/a", "writeable": true}]"#,
+        r#"[{"real": "/a", "prefix": 1}]"#,
+    ] {
+        let document = format!(r#"{{"allowed_paths": {wrong}}}"#);
+        let text = message(&document);
+        assert!(
+            text.contains("key \"allowed_paths\" must be"),
+            "{wrong}: {text}"
+        );
+    }
+    assert!(message(r#"{"connect": ["nowhere"]}"#).contains("key \"connect\" must be"));
+    assert!(message(r#"{"current_working_directory": "x"}"#).contains("an absolute path"));
 }
