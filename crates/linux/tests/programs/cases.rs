@@ -1,12 +1,13 @@
 //! The tests.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use tinykvm_linux::Flow;
-use tinykvm_testkit::Toolchain;
+use tinykvm_linux::{Extent, Flow, PathRule, Permissions, ProcessOptions};
 use tinykvm_testkit::harness::Case;
+use tinykvm_testkit::{Toolchain, compile_file_with};
 
-use crate::support::{Outcome, run_c, run_rust, run_with};
+use crate::support::{Outcome, options, run, run_c, run_rust, run_with, source};
 
 /// Numbers of calls that are counted (asm/unistd_64.h).
 const CLOCK_GETTIME: u64 = 228;
@@ -43,6 +44,7 @@ pub(crate) fn all() -> Vec<Case> {
         add("waiting_ends", waiting_ends);
     }
     cases.push(Case::kvm("dynamic::loader_and_program", dynamic));
+    cases.push(Case::kvm("dynamic::shared_libraries", shared_libraries));
     cases.push(Case::kvm("cpp::exceptions_and_library", cpp));
     cases.push(Case::kvm("cpp::threads", || {
         prints_ok("threads.cpp", Toolchain::Gxx)
@@ -168,6 +170,37 @@ fn dynamic() -> Result<(), String> {
         expect(&found, Flow::Exit { status: 3 }, "relocated\n")?;
     }
     Ok(())
+}
+
+/// glibc, libm, and a library that is loaded at run time.
+fn shared_libraries() -> Result<(), String> {
+    let path = compile_file_with(
+        &source("shared_libraries.c"),
+        Toolchain::DynamicGcc,
+        &["-lm", "-Wl,--no-as-needed"],
+    );
+    let mut permissions = Permissions::default();
+    for directory in [
+        "/lib",
+        "/lib64",
+        "/usr/lib",
+        "/usr/lib64",
+        "/etc/ld.so.cache",
+    ] {
+        // What a system does not have the program does not find.
+        let _ = permissions.allow(&PathRule {
+            shown: directory.as_bytes().to_vec(),
+            real: directory.into(),
+            extent: Extent::Tree,
+            writable: false,
+        });
+    }
+    let options = ProcessOptions {
+        permissions: Arc::new(permissions),
+        ..options()
+    };
+    let found = run(&path, &options)?;
+    expect(&found, Flow::Exit { status: 0 }, "ok\n")
 }
 
 fn cpp() -> Result<(), String> {

@@ -128,7 +128,7 @@ pub(crate) fn options() -> ProcessOptions {
 }
 
 /// A source file beside this one.
-fn source(name: &str) -> PathBuf {
+pub(crate) fn source(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/programs")
         .join(name)

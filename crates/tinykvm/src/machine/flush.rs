@@ -12,7 +12,7 @@ use crate::units::to_usize;
 use crate::{EngineError, PAGE_SIZE, Registers};
 
 /// Most entries that are written anew before forgetting everything is cheaper.
-const MOST_ENTRIES: u64 = 512;
+const MOST_ENTRIES: u64 = 3000;
 /// What a run of the stub costs, in entries.
 const RUN_COST: u64 = 32;
 /// Entries that are written in one run. Under PVM each one takes an entry of the dirty ring, and

@@ -175,7 +175,7 @@ fn ahead() {
 
 fn unmapped() {
     let mut fork = fork();
-    for length in [4096, 65536, 8 << 20] {
+    for length in [4096, 65536, 8 << 20, 32 << 20] {
         let at = fork.map(Placement::Anywhere, length, RW).unwrap();
         let last = at + length - 4096;
         ask(&mut fork, "write_at", &[last]);
