@@ -198,7 +198,7 @@ fn open_interpreter(
             interpreter,
         });
     };
-    let image = Image::open(file).map_err(|source| LoadError::Elf {
+    let image = Image::open_interpreter(file).map_err(|source| LoadError::Elf {
         path: interpreter,
         source,
     })?;

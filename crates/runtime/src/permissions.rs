@@ -48,13 +48,15 @@ pub(crate) enum PathKind {
 }
 
 /// What `allow(…, read, "libraries")` and the key `libraries` stand for: where the dynamic loader
-/// and the libraries of a Linux system are, and the loader's cache of their names.
-const LIBRARIES: [(&str, PathKind); 5] = [
+/// and the libraries of a Linux system are, the loader's cache of their names, and where Debian's
+/// links to alternatives lead.
+const LIBRARIES: [(&str, PathKind); 6] = [
     ("/lib", PathKind::Tree),
     ("/lib64", PathKind::Tree),
     ("/usr/lib", PathKind::Tree),
     ("/usr/lib64", PathKind::Tree),
     ("/etc/ld.so.cache", PathKind::File),
+    ("/etc/alternatives", PathKind::Tree),
 ];
 
 /// The word that stands for them.

@@ -20,9 +20,9 @@ fn is_emulated() -> bool {
     kvm::time_factor() > 1
 }
 
-/// Programs that need no library have been granted none.
+/// Dynamic programs say so in their configuration.
 fn is_chosen(program: &Program) -> bool {
-    let dynamic = program.config.get("allowed_paths").is_some();
+    let dynamic = program.config.get("libraries").is_some();
     !program.missing && (!is_emulated() || !dynamic)
 }
 
