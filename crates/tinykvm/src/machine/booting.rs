@@ -7,10 +7,10 @@ use kvm_bindings::kvm_sregs;
 
 use super::book::{Book, Frames};
 use super::core::Core;
+use super::editor::Editor;
 use super::engine::Engine;
 use super::exit::Exit;
 use super::guest_memory::GuestMemory;
-use super::paging::Editor;
 use super::probe::Flavour;
 use super::system;
 use super::template::Template;

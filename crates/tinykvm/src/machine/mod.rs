@@ -6,6 +6,7 @@
 
 mod access;
 mod address_space;
+mod ahead;
 mod backtrace;
 mod book;
 mod booting;
@@ -14,6 +15,7 @@ mod context;
 mod core;
 mod delegate;
 mod dirty;
+mod editor;
 mod edits;
 mod engine;
 mod exit;

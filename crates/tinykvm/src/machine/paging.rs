@@ -2,12 +2,13 @@
 //! out when they are touched.
 
 use super::address_space::AddressSpace;
-use super::book::{Area, Backing, Frames};
-use super::guest_memory::{GuestMemory, Loads};
-use crate::plan::layout::{ARENA_END, FILES_PHYSICAL, LOW_ARENA, MAIN_PHYSICAL};
+use super::book::{Area, Backing};
+use super::editor::Editor;
+use super::guest_memory::Loads;
+use crate::plan::layout::{FILES_PHYSICAL, MAIN_PHYSICAL};
 use crate::plan::page_table::{self, Access, LARGE_SIZE, Run, TableMemory};
-use crate::units::{page_down, page_up, to_usize};
-use crate::{EngineError, MapError, PAGE_SIZE, Protection};
+use crate::units::{page_down, to_usize};
+use crate::{MapError, PAGE_SIZE, Protection};
 
 /// Pages that get memory at the first touch of one of them.
 const FIRST_AROUND: u64 = 16;
@@ -22,62 +23,6 @@ const GROWN_STACK: u64 = 8 << 20;
 const MOST_SPURIOUS: u32 = 100;
 /// Where it stops below the next mapping (`stack_guard_gap` of Linux: 256 pages).
 const GUARD_GAP: u64 = 1 << 20;
-/// Small pages of files that are mapped ahead at the freeze, at most.
-const FILE_PAGES_AHEAD: u64 = 1 << 16;
-
-/// Page tables in guest memory, with frames to grow them.
-#[derive(Debug)]
-pub(super) struct Editor<'a> {
-    memory: &'a mut GuestMemory,
-    frames: &'a mut Frames,
-}
-
-impl<'a> Editor<'a> {
-    /// Gives `memory` an empty top table.
-    pub(super) fn with_root(
-        memory: &'a mut GuestMemory,
-        frames: &'a mut Frames,
-    ) -> Result<Self, EngineError> {
-        let mut editor = Self { memory, frames };
-        let root = editor
-            .allocate()
-            .ok_or(EngineError::Internal("no room for page tables"))?;
-        editor.memory.root = root;
-        Ok(editor)
-    }
-
-    /// Guest-physical address of the top table.
-    pub(super) fn root(&self) -> u64 {
-        self.memory.root
-    }
-
-    /// Bytes of main memory.
-    pub(super) fn main_length(&self) -> u64 {
-        self.memory.main.length() as u64
-    }
-}
-
-impl TableMemory for Editor<'_> {
-    fn load(&self, physical: u64) -> u64 {
-        Loads(self.memory).load(physical)
-    }
-
-    fn store(&mut self, physical: u64, entry: u64) {
-        self.memory.forget_walks();
-        let before = self.load(physical);
-        let forked = self.memory.tracker.is_some();
-        if let Some(place) = self.memory.engine_memory_mut(physical, 8) {
-            place.copy_from_slice(&entry.to_le_bytes());
-            self.memory.edits.note(physical, before, entry, forked);
-        }
-    }
-
-    fn allocate(&mut self) -> Option<u64> {
-        self.frames
-            .take()
-            .map(|frame| MAIN_PHYSICAL + frame * PAGE_SIZE)
-    }
-}
 
 /// True for guest-physical addresses of main memory.
 pub(super) fn is_main(physical: u64) -> bool {
@@ -143,10 +88,7 @@ impl Around {
 impl AddressSpace {
     /// Page-table editor of this space.
     pub(super) fn editor(&mut self) -> Editor<'_> {
-        Editor {
-            memory: &mut self.memory,
-            frames: &mut self.book.frames,
-        }
+        Editor::new(&mut self.memory, &mut self.book.frames)
     }
 
     /// The entry of a page, or of the large page that it lies in, if there is a table for it.
@@ -422,13 +364,13 @@ impl AddressSpace {
                 Backing::Memory => {
                     if run.1 == 0 {
                         let wanted = ((to - at) / PAGE_SIZE).min(most - done);
-                        run = editor.frames.take_run(wanted).unwrap_or((0, 0));
+                        run = editor.take_frames(wanted).unwrap_or((0, 0));
                     }
                     (run.1 > 0).then(|| MAIN_PHYSICAL + run.0 * PAGE_SIZE)
                 }
             };
             let (Some(place), Some(physical)) = (place, physical) else {
-                editor.frames.give_back(run.0, run.1);
+                self.book.frames.give_back(run.0, run.1);
                 return None;
             };
             editor.store(place, page_table::leaf(physical, Access::User(area.allow)));
@@ -507,62 +449,6 @@ impl AddressSpace {
             let mapped = page_table::map_large(&mut self.editor(), root, at, physical, access);
             if mapped.is_none() {
                 return;
-            }
-        }
-    }
-
-    /// Gives memory ahead, for the forks: first to what is mapped and untouched, up to half of
-    /// what is left; then to the reserve. A sixteenth stays free for other mappings.
-    pub(super) fn map_ahead(&mut self) -> Result<(), MapError> {
-        self.back_untouched();
-        let left = self.book.frames.left();
-        let tables = left / 512 + 16;
-        let usable = left.saturating_sub(tables + left / 16);
-        let heap = page_up(self.book.heap.end);
-        let room = self
-            .book
-            .find_from(heap)
-            .map_or(LOW_ARENA, |(start, _)| start);
-        let wanted = usable / 4 * PAGE_SIZE;
-        let heap = (heap, heap + wanted.min(room.saturating_sub(heap)));
-        let size = usable * PAGE_SIZE - (heap.1 - heap.0);
-        let arena = self.book.find_free(size, false);
-        let arena = arena.map_or((ARENA_END, ARENA_END), |start| (start, start + size));
-        for (start, end) in [heap, arena] {
-            let area = Area::memory(end, Protection::READ_WRITE);
-            self.back_range(start, end, &area, u64::MAX)
-                .ok_or(MapError::NoMemory {
-                    length: end - start,
-                })?;
-        }
-        self.book.reserves = [heap, arena];
-        Ok(())
-    }
-
-    /// Gives memory to what is mapped and was never touched: small areas first, and as much to
-    /// each of the others as there is.
-    fn back_untouched(&mut self) {
-        let mut areas: Vec<_> = self
-            .book
-            .areas()
-            .filter(|(_, area)| !area.allow.is_none())
-            .collect();
-        areas.sort_by_key(|(start, area)| area.end - start);
-        let (mut budget, mut file_budget) = (self.book.frames.left() / 2, FILE_PAGES_AHEAD);
-        for (index, &(start, area)) in areas.iter().enumerate() {
-            let share = budget / (areas.len() - index) as u64;
-            let pages = (area.end - start) / PAGE_SIZE;
-            let (most, from) = match area.backing {
-                Backing::Memory => (if pages <= budget / 2 { pages } else { share }, &mut budget),
-                Backing::File { .. } => (file_budget, &mut file_budget),
-            };
-            // A range as long as what may be given out, behind what was touched.
-            let end = area
-                .end
-                .min(start.saturating_add((pages.min(1 << 24)) * PAGE_SIZE));
-            match self.back_range(start, end, &area, most) {
-                Some(done) => *from -= done.min(*from),
-                None => return,
             }
         }
     }

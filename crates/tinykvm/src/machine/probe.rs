@@ -6,8 +6,8 @@ use tinykvm_abi::port;
 
 use super::book::Frames;
 use super::core::{HOST_PAGE_SLOT, MAIN_SLOT};
+use super::editor::Editor;
 use super::guest_memory::GuestMemory;
-use super::paging::Editor;
 use super::system;
 use crate::arch::x86_64::special::{self, USER_RFLAGS};
 use crate::arch::x86_64::stubs;

@@ -1,6 +1,6 @@
 //! Building the engine's own pages in a fresh guest memory.
 
-use super::paging::Editor;
+use super::editor::Editor;
 use super::probe::Flavour;
 use crate::arch::x86_64::{descriptors, stubs};
 use crate::mem::Mapping;
