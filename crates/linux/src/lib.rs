@@ -9,9 +9,9 @@
 //!
 //! ```text
 //! Process::syscall ── table ──> one handler per call ──> result in RAX, then who runs, signals
-//!                        │         memory, descriptor, io, poll, file, signal, frame,
-//!                        │         thread, futex, time, system, path
-//!                        └ what the call needs from the host ──> access::decide
+//!                        │         memory, descriptor, io, poll, path, lock, signal, frame,
+//!                        │         thread, futex, time, system
+//!                        └ what the call needs from the host ──> access::find
 //! ```
 //!
 //! Rules that hold for every call:
@@ -38,6 +38,7 @@ mod frame;
 mod futex;
 mod io;
 mod kill;
+mod lock;
 mod look;
 mod memfd;
 mod memory;

@@ -24,7 +24,7 @@ use crate::process::State;
 use crate::readiness::{Edges, Events};
 use crate::stat::{Metadata, S_IFSOCK};
 use crate::synthetic::Node;
-use crate::{epoll, network};
+use crate::{epoll, lock, network};
 
 pub(crate) use counter::{CounterId, eventfd, eventfd2};
 pub(crate) use device::Device;
@@ -263,9 +263,9 @@ impl Object {
             Self::Input
             | Self::Output(_)
             | Self::Device(_)
-            | Self::File(_)
             | Self::Directory(_)
             | Self::Text(_) => {}
+            Self::File(file) => lock::Locks::closed(state, id, &file),
             Self::Pipe(end) => end.closed(state),
             Self::Counter(counter) => counter.closed(state),
             Self::Timer(timer) => timer.closed(state),

@@ -10,6 +10,7 @@ use crate::connect_rules::ConnectRules;
 use crate::context::low_half;
 use crate::descriptor::Descriptors;
 use crate::errno::ENOSYS;
+use crate::lock::Locks;
 use crate::network::Socket;
 use crate::objects::Objects;
 use crate::permissions::Permissions;
@@ -77,6 +78,7 @@ pub(crate) struct State {
     pub(crate) umask: u32,
     /// The working directory as the program knows it: clean, the root is empty.
     pub(crate) directory: Arc<[u8]>,
+    pub(crate) locks: Locks,
     /// Monotonic time at the start of the program, where its CPU clock starts.
     pub(crate) started: Duration,
     /// Monotonic time of the freeze, until the program goes on.
@@ -138,6 +140,7 @@ impl Process {
             limits: DEFAULT_LIMITS,
             umask: 0o022,
             directory: crate::access::normal(&options.directory).into(),
+            locks: Locks::default(),
             started: Duration::ZERO,
             frozen: None,
             generation: 0,

@@ -3,8 +3,8 @@
 use crate::access::Access;
 use crate::context::{Answer, Context};
 use crate::{
-    clone, descriptor, epoll, frame, futex, io, kill, memory, network, object, path, poll, robust,
-    signal, sigwait, stat, system, thread, time, timer,
+    clone, descriptor, epoll, frame, futex, io, kill, lock, memory, network, object, path, poll,
+    robust, signal, sigwait, stat, system, thread, time, timer,
 };
 
 /// A function that answers a call.
@@ -108,6 +108,7 @@ pub(crate) static CALLS: &[Call] = &[
     own(62, "kill", kill::kill),
     own(63, "uname", system::uname),
     own(72, "fcntl", descriptor::fcntl),
+    own(73, "flock", lock::flock),
     own(74, "fsync", path::sync_file),
     own(75, "fdatasync", path::sync_file),
     on_path(76, "truncate", path::truncate, 0),

@@ -3,6 +3,7 @@
 use super::{DescriptionId, Descriptors, O_APPEND, O_ASYNC, O_CLOEXEC, O_NONBLOCK, limit, locks};
 use crate::context::{Answer, Context};
 use crate::errno::{EBADF, EINVAL};
+use crate::object::Object;
 
 /// Flags that `F_SETFL` changes.
 const SETTABLE: u32 = O_APPEND | O_NONBLOCK | O_ASYNC;
@@ -132,6 +133,9 @@ pub(crate) fn fcntl(context: &mut Context<'_>) -> Answer {
         SETOWN | GETOWN => Ok(0),
         command if locks::is_lock(command) => {
             let description = context.state().descriptors.get(fd)?.clone();
+            if matches!(description.object, Object::File(_)) {
+                return crate::lock::record(context, fd, command);
+            }
             locks::lock(context, &description, command, context.word(2))
         }
         _ => {

@@ -1,12 +1,12 @@
 //! Advisory locks on files: the `fcntl` commands `F_GETLK`, `F_SETLK`, `F_SETLKW`, and those of open
 //! file descriptions.
 //!
-//! There is one process, and its own locks never stand in its way. Other machines and the host are
-//! not kept out: so whoever is going to write is told that there are no locks for that.
+//! Here for what nobody else has: there is one process, and its own locks never stand in its way.
+//! Files of the host are locked there, see [`crate::lock`].
 
-use super::{Description, Object};
+use super::Description;
 use crate::context::{Answer, Context};
-use crate::errno::{EBADF, EINVAL, ENOLCK};
+use crate::errno::{EBADF, EINVAL};
 
 /// Size of `struct flock` in asm-generic/fcntl.h; `l_type` and `l_whence` are its first fields.
 const FLOCK: usize = 32;
@@ -34,7 +34,6 @@ pub(super) fn lock(
         return Err(EINVAL.into());
     }
     let asks = matches!(command, 5 | 36);
-    let shared = matches!(description.object, Object::File(_));
     match kind {
         _ if asks => {
             context.write(address, &F_UNLCK.to_le_bytes())?;
@@ -42,7 +41,6 @@ pub(super) fn lock(
         }
         F_RDLCK if !description.readable() => Err(EBADF.into()),
         F_WRLCK if !description.writable() => Err(EBADF.into()),
-        F_WRLCK if shared => Err(ENOLCK.into()),
         _ => Ok(0),
     }
 }

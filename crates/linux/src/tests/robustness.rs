@@ -181,6 +181,7 @@ const NO_POINTERS: &[&str] = &[
     "getsockopt",
     "sendfile",
     "fsync",
+    "flock",
     "fdatasync",
     "ftruncate",
     "getdents",
