@@ -85,7 +85,7 @@ static void interrupting(void)
 	pthread_barrier_init(&barrier, NULL, 2);
 	CHECK(pthread_create(&thread, NULL, sleeps, &tid) == 0);
 	pthread_barrier_wait(&barrier);
-	usleep(1000);
+	usleep(20000);
 	CHECK(syscall(SYS_tgkill, getpid(), tid, SIGUSR1) == 0);
 	pthread_join(thread, NULL);
 	CHECK(seen == SIGUSR1 && taker == tid);
@@ -97,9 +97,9 @@ static void interrupting(void)
 		pthread_mutex_lock(&mutex);
 		CHECK(pthread_create(&thread, NULL, locks, &tid) == 0);
 		pthread_barrier_wait(&barrier);
-		usleep(1000);
+		usleep(20000);
 		CHECK(pthread_kill(thread, SIGUSR1) == 0);
-		usleep(1000);
+		usleep(20000);
 		CHECK(seen == SIGUSR1 && taker == tid);
 		pthread_mutex_unlock(&mutex);
 		pthread_join(thread, NULL);
