@@ -25,6 +25,11 @@ use crate::{Flow, Host, table};
 /// programs take it for an error.)
 pub(crate) const PROCESS_ID: u32 = 1;
 
+/// The process after the freeze, as `getpid` has it: another one, as after `fork`. Generators of
+/// random numbers in libraries (OpenSSL's for one) tell by this that they need a new seed. Threads
+/// keep their numbers.
+pub(crate) const FORKED_ID: u32 = (1 << 22) - 2;
+
 /// How a program is started, and what it is told about itself.
 #[derive(Debug, Clone)]
 pub struct ProcessOptions {
@@ -121,6 +126,8 @@ pub struct Process {
     state: Arc<State>,
     /// Monotonic time when timers were first asked for since the last call of the program began.
     resumed: Option<Duration>,
+    /// It is a fork of a frozen one, and was called.
+    pub(crate) forked: bool,
     /// The guest was given time slices.
     pub(crate) sliced: bool,
     /// Monotonic time at which the current thread's turn is over.
@@ -150,6 +157,7 @@ impl Process {
             unknown: UnknownCalls::default(),
             state: Arc::new(state),
             resumed: None,
+            forked: false,
             sliced: false,
             slice_end: None,
         }
@@ -207,6 +215,7 @@ impl Process {
     /// # Errors
     /// [`EngineError`] if the guest's vector state cannot be exchanged.
     pub fn begin_call(&mut self, guest: &mut dyn Guest) -> Result<(), EngineError> {
+        self.forked = true;
         let state = self.state();
         if state.threads.is_caller_alone() && state.timers.next().is_none() && !self.sliced {
             return Ok(());

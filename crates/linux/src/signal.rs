@@ -4,7 +4,7 @@
 use crate::context::{Answer, Context};
 use crate::errno::{EFAULT, EINVAL, ENOMEM, EPERM, Errno};
 use crate::pending::Pending;
-use crate::process::{PROCESS_ID, State};
+use crate::process::{FORKED_ID, PROCESS_ID, State};
 use crate::threads::Thread;
 use crate::wire::{Record, u32_at, u64_at};
 
@@ -318,9 +318,9 @@ pub(crate) fn sigaltstack(context: &mut Context<'_>) -> Answer {
     Ok(0)
 }
 
-/// True if an argument is the only process.
+/// True if an argument is the only process, by its number before or after the freeze.
 pub(crate) fn is_self(id: i32) -> bool {
-    u32::try_from(id) == Ok(PROCESS_ID)
+    matches!(u32::try_from(id), Ok(PROCESS_ID | FORKED_ID))
 }
 
 #[cfg(test)]

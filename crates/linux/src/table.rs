@@ -85,7 +85,7 @@ pub(crate) static CALLS: &[Call] = &[
     own(36, "getitimer", timer::getitimer),
     own(37, "alarm", timer::alarm),
     own(38, "setitimer", timer::setitimer),
-    own(39, "getpid", thread::own_id),
+    own(39, "getpid", thread::getpid),
     own(40, "sendfile", path::sendfile),
     own(41, "socket", network::socket),
     own(42, "connect", network::connect),

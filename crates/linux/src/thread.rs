@@ -3,7 +3,7 @@
 
 use crate::context::{Answer, Context, Failure};
 use crate::errno::{ECHILD, EINVAL, ENOSYS, EPERM, ESRCH};
-use crate::process::PROCESS_ID;
+use crate::process::{FORKED_ID, PROCESS_ID};
 use crate::signal::is_self;
 
 /// `gettid()`
@@ -19,7 +19,13 @@ pub(crate) fn sched_yield(context: &mut Context<'_>) -> Answer {
     Err(Failure::Yield)
 }
 
-/// `getpid`, `getpgrp`: everything has the one number.
+/// `getpid()`
+pub(crate) fn getpid(context: &mut Context<'_>) -> Answer {
+    let forked = context.process.forked;
+    Ok(u64::from(if forked { FORKED_ID } else { PROCESS_ID }))
+}
+
+/// `getpgrp`: that of the frozen process.
 pub(crate) fn own_id(_: &mut Context<'_>) -> Answer {
     Ok(u64::from(PROCESS_ID))
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::block::Block;
 use crate::context::{Answer, Context, Failure};
 use crate::errno::EINVAL;
-use crate::process::PROCESS_ID;
+use crate::signal::is_self;
 use crate::wire::{Record, duration, timespec, timeval};
 
 /// Ticks of `times` per second (`USER_HZ`, and `AT_CLKTCK` in the auxiliary vector).
@@ -37,7 +37,7 @@ pub(crate) fn clock(id: i32) -> Result<Clock, Failure> {
 }
 
 fn is_own(id: i32) -> bool {
-    id == 0 || u32::try_from(id) == Ok(PROCESS_ID)
+    id == 0 || is_self(id)
 }
 
 /// The time on a clock.

@@ -15,6 +15,27 @@ fn exits_end_the_program_with_eight_bits() {
 }
 
 #[test]
+fn a_fork_is_another_process() {
+    let mut machine = Machine::new();
+    machine.process.freeze(&machine.guest);
+    assert_eq!(machine.value("getpid", &[]), 1);
+    let template = machine.process.clone();
+    for _ in 0..2 {
+        machine.process.begin_call(&mut machine.guest).unwrap();
+        let id = machine.value("getpid", &[]);
+        assert_ne!(id, 1);
+        assert_eq!(machine.value("gettid", &[]), 1, "threads stay");
+        for own in [1, id] {
+            assert_eq!(machine.value("kill", &[own, 0]), 0);
+            assert_eq!(machine.value("tgkill", &[own, 1, 0]), 0);
+            assert_eq!(machine.value("getpgid", &[own]), 1);
+        }
+        machine.fails("kill", &[2, 0], ESRCH);
+        machine.process.reset_from(&template);
+    }
+}
+
+#[test]
 fn there_is_one_process_with_one_thread() {
     let one = [
         "getpid",
