@@ -16,6 +16,7 @@ mod modes;
 mod requests;
 mod state;
 mod support;
+mod threads;
 
 use std::process::ExitCode;
 
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         modes::cases(),
         state::cases(),
         loading::cases(),
+        threads::cases(),
     ];
     tinykvm_testkit::harness::run(cases.into_iter().flatten().collect())
 }
