@@ -23,6 +23,8 @@ const PARENT_SETTID: u64 = 0x10_0000;
 const CHILD_CLEARTID: u64 = 0x20_0000;
 const DETACHED: u64 = 0x40_0000;
 const CHILD_SETTID: u64 = 0x100_0000;
+const NEWNS: u64 = 0x2_0000;
+const NEWUSER: u64 = 0x1000_0000;
 /// `CLONE_NEWNS`, `NEWCGROUP`, `NEWUTS`, `NEWIPC`, `NEWUSER`, `NEWPID`, `NEWNET`, `NEWTIME`.
 const NAMESPACES: u64 = 0x7e02_0080;
 const CLEAR_SIGHAND: u64 = 1 << 32;
@@ -104,8 +106,10 @@ pub(crate) fn clone3(context: &mut Context<'_>) -> Answer {
 /// `ENOSYS`, which a program reports, where after `EAGAIN` it would try for ever.
 fn check(flags: u64) -> Result<(), Failure> {
     let without = |one: u64, other: u64| flags & one != 0 && flags & other == 0;
+    // Its own errors first, then ours.
     let impossible = without(SIGHAND, VM)
         || without(THREAD, SIGHAND)
+        || flags & FS != 0 && flags & (NEWNS | NEWUSER) != 0
         || flags & CLEAR_SIGHAND != 0 && flags & SIGHAND != 0
         || flags & (PIDFD | INTO_CGROUP) != 0 && flags & THREAD != 0;
     if impossible {

@@ -55,6 +55,8 @@ const RED_ZONE: u64 = 128;
 
 /// Flags that a program may restore: `FIX_EFLAGS` of asm/sighandling.h, without the trap flag.
 const RESTORABLE_FLAGS: u64 = 0x5_0cd5;
+/// TF.
+const TRAP_FLAG: u64 = 0x100;
 /// Flags that are clear when a handler starts: DF, RF, TF.
 const ENTRY_CLEARED: u64 = 0x1_0500;
 
@@ -88,8 +90,17 @@ fn fatal(number: u32) -> Flow {
 fn fault_info(guest: &mut dyn Guest, fault: &Exception) -> Info {
     let rip = fault.registers.rip;
     let (number, code, address) = match fault.vector {
-        0 => (SIGFPE, 1, rip),             // #DE: FPE_INTDIV
-        1 => (SIGTRAP, 2, rip),            // #DB: TRAP_TRACE
+        0 => (SIGFPE, 1, rip), // #DE: FPE_INTDIV
+        // #DB: TRAP_TRACE after a step, else TRAP_BRKPT
+        1 => (
+            SIGTRAP,
+            if fault.registers.rflags & TRAP_FLAG == 0 {
+                1
+            } else {
+                2
+            },
+            rip,
+        ),
         3 => (SIGTRAP, SI_KERNEL, 0),      // #BP
         6 => (SIGILL, 2, rip),             // #UD: ILL_ILLOPN
         11 | 12 => (SIGBUS, SI_KERNEL, 0), // #NP, #SS
@@ -105,6 +116,7 @@ fn fault_info(guest: &mut dyn Guest, fault: &Exception) -> Info {
     };
     Info {
         number,
+        error: 0,
         code,
         fields: [address, 0, 0, 0],
     }
@@ -200,6 +212,7 @@ fn enter_handler(
     }
     let instead = Info {
         number: SIGSEGV,
+        error: 0,
         code: SI_KERNEL,
         fields: [0; 4],
     };

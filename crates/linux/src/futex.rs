@@ -45,6 +45,15 @@ pub(crate) fn futex(context: &mut Context<'_>) -> Answer {
     if realtime && !matches!(operation, WAIT_BITSET | LOCK_PI2) {
         return Err(ENOSYS.into());
     }
+    // One that is shared is known by its memory, so there must be some.
+    let wakes = matches!(
+        operation,
+        WAKE | WAKE_BITSET | REQUEUE | CMP_REQUEUE | WAKE_OP
+    );
+    if wakes && flags & PRIVATE_FLAG == 0 {
+        check_word(word)?;
+        context.guest.check_readable(word, 4)?;
+    }
     match operation {
         WAIT => wait(context, u32::MAX, false, false),
         WAIT_BITSET => wait(context, context.uint(5), true, realtime),
@@ -211,8 +220,7 @@ fn requeue(context: &mut Context<'_>, compare: bool) -> Answer {
             waiting.order = order;
         }
     }
-    let moved = if compare { found.len() as u64 } else { 0 };
-    Ok(woken + moved)
+    Ok(woken + found.len() as u64)
 }
 
 /// `FUTEX_WAKE_OP`: changes the second word, wakes at the first, and at the second if what was

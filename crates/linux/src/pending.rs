@@ -16,6 +16,8 @@ const FIRST_REAL_TIME: u32 = 32;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Info {
     pub(crate) number: u32,
+    /// `si_errno`, for the program's own use.
+    pub(crate) error: u32,
     /// `si_code`.
     pub(crate) code: i32,
     /// The bytes from offset 16 on: sender and value, or address, or timer.
@@ -28,6 +30,7 @@ impl Info {
         let sender = u64::from(PROCESS_ID) | u64::from(USER_ID) << 32;
         Self {
             number,
+            error: 0,
             code,
             fields: [sender, 0, 0, 0],
         }
@@ -37,6 +40,7 @@ impl Info {
     pub(crate) fn timer(number: u32, timer: u32, overrun: u32, value: u64) -> Self {
         Self {
             number,
+            error: 0,
             code: SI_TIMER,
             fields: [u64::from(timer) | u64::from(overrun) << 32, value, 0, 0],
         }
@@ -46,6 +50,7 @@ impl Info {
     pub(crate) fn parse(number: u32, record: &[u8; 128]) -> Self {
         Self {
             number,
+            error: u32_at(record, 4),
             code: u32_at(record, 8).cast_signed(),
             fields: [16, 24, 32, 40].map(|at| u64_at(record, at)),
         }
@@ -53,7 +58,10 @@ impl Info {
 
     /// The signal as `siginfo_t`.
     pub(crate) fn record(&self) -> Record<128> {
-        let mut record = Record::new().u32(0, self.number).i32(8, self.code);
+        let mut record = Record::new()
+            .u32(0, self.number)
+            .u32(4, self.error)
+            .i32(8, self.code);
         for (place, field) in [16, 24, 32, 40].into_iter().zip(self.fields) {
             record = record.u64(place, field);
         }

@@ -86,6 +86,8 @@ pub(crate) struct State {
     pub(crate) locks: Locks,
     /// Monotonic time at the start of the program, where its CPU clock starts.
     pub(crate) started: Duration,
+    /// Time in which no thread could run, which is no processor time.
+    pub(crate) idle: Duration,
     /// Monotonic time of the freeze, until the program goes on.
     frozen: Option<Duration>,
     /// Counts changes of what calls can wait for.
@@ -149,6 +151,7 @@ impl Process {
             directory: crate::access::normal(&options.directory).into(),
             locks: Locks::default(),
             started: Duration::ZERO,
+            idle: Duration::ZERO,
             frozen: None,
             generation: 0,
         };

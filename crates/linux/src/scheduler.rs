@@ -276,14 +276,19 @@ impl Process {
     fn idle(&mut self, guest: &mut dyn Guest, host: &mut dyn Host, now: Duration) -> Idle {
         let next = self.state().next_time();
         let time = next.map(|next| next.saturating_sub(now));
-        if self.state().waits_for_host() {
-            return self.poll(guest, host, next.zip(time));
-        }
-        match next.zip(time) {
-            None => Idle::End(Flow::Deadlock),
-            Some((next, time)) if host.sleep(time) => Idle::Until(next),
-            Some(_) => Idle::End(Flow::Deadline),
-        }
+        let before = guest.monotonic();
+        let end = if self.state().waits_for_host() {
+            self.poll(guest, host, next.zip(time))
+        } else {
+            match next.zip(time) {
+                None => Idle::End(Flow::Deadlock),
+                Some((next, time)) if host.sleep(time) => Idle::Until(next),
+                Some(_) => Idle::End(Flow::Deadline),
+            }
+        };
+        let idle = guest.monotonic().saturating_sub(before);
+        self.state_mut().idle += idle;
+        end
     }
 
     /// Waits for host descriptors, for `time` and the guest's budget at most.

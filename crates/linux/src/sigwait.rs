@@ -44,6 +44,7 @@ pub(crate) fn rt_sigtimedwait(context: &mut Context<'_>) -> Answer {
         let state = context.state_mut();
         let own = state.thread_mut().signals.pending.take(set);
         if let Some(taken) = own.or_else(|| state.signals.pending.take(set)) {
+            state.note_overrun(&taken);
             context.write_if_wanted(info, taken.record().as_bytes())?;
             return Ok(u64::from(taken.number));
         }

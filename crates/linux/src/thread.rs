@@ -59,7 +59,17 @@ fn check_is_thread(context: &Context<'_>, index: usize) -> Result<(), Failure> {
     }
 }
 
-/// `wait4`, `waitid`: there are no child processes.
+/// `wait4(pid, status, options, usage)`
+pub(crate) fn wait4(context: &mut Context<'_>) -> Answer {
+    /// `WNOHANG`, `WUNTRACED`, `WCONTINUED`, `__WNOTHREAD`, `__WALL`, `__WCLONE` of linux/wait.h.
+    const OPTIONS: u32 = 0xe000_000b;
+    if context.uint(2) & !OPTIONS != 0 {
+        return Err(EINVAL.into());
+    }
+    no_children(context)
+}
+
+/// `waitid`: there are no child processes.
 pub(crate) fn no_children(_: &mut Context<'_>) -> Answer {
     Err(ECHILD.into())
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::block::Block;
 use crate::context::{Answer, Context, Failure};
-use crate::errno::EINVAL;
+use crate::errno::{EINVAL, EOPNOTSUPP, EPERM};
 use crate::signal::is_self;
 use crate::wire::{Record, duration, timespec, timeval};
 
@@ -49,13 +49,14 @@ pub(crate) fn now(context: &Context<'_>, clock: Clock) -> Duration {
     }
 }
 
-/// Processor time. The program has the processor whenever it runs, so the time since its start
-/// is close, and it moves when the program computes.
+/// Processor time, of a thread too: the time since the program's start in which it did not wait. It
+/// moves when the program computes.
 fn processor_time(context: &Context<'_>) -> Duration {
     context
         .guest
         .monotonic()
         .saturating_sub(context.state().started)
+        .saturating_sub(context.state().idle)
 }
 
 /// `clock_gettime(clock, time)`
@@ -63,6 +64,15 @@ pub(crate) fn clock_gettime(context: &mut Context<'_>) -> Answer {
     let time = now(context, clock(context.int(0))?);
     context.write(context.word(1), timespec(time).as_bytes())?;
     Ok(0)
+}
+
+/// `clock_settime(clock, time)`: nobody may set the wall clock, and nobody can set another.
+pub(crate) fn clock_settime(context: &mut Context<'_>) -> Answer {
+    if context.int(0) != 0 {
+        return Err(EINVAL.into());
+    }
+    duration(&context.read(context.word(1))?)?;
+    Err(EPERM.into())
 }
 
 /// `clock_getres(clock, resolution)`: a nanosecond for all, the coarse ones too.
@@ -118,7 +128,7 @@ pub(crate) fn clock_nanosleep(context: &mut Context<'_>) -> Answer {
     /// `CLOCK_THREAD_CPUTIME_ID`: a sleeping thread would never get there.
     const OWN_THREAD: i32 = 3;
     if context.int(0) == OWN_THREAD {
-        return Err(EINVAL.into());
+        return Err(EOPNOTSUPP.into());
     }
     let clock = clock(context.int(0))?;
     let mut time = duration(&context.read(context.word(2))?)?;

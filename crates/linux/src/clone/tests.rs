@@ -75,11 +75,12 @@ fn clone3_says_the_same() {
 
 #[test]
 fn impossible_flags_and_processes() {
-    let cases: [(u64, Errno); 9] = [
+    let cases: [(u64, Errno); 10] = [
         (THREAD & !0x100, EINVAL),
         (THREAD & !0x800, EINVAL),
         (THREAD | 0x1000, EINVAL),
         (THREAD | 0x2000_0000, EPERM),
+        (THREAD | 0x2_0000, EINVAL),
         (THREAD & !0x400, ENOSYS),
         (THREAD | 0x4000, ENOSYS),
         (17, ENOSYS),
