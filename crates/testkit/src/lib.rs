@@ -24,5 +24,5 @@ pub mod paths;
 pub mod vtc;
 
 pub use compile::{Toolchain, compile_c, compile_file, compile_file_with};
-pub use fake_guest::FakeGuest;
+pub use fake_guest::{FakeClock, FakeGuest};
 pub use kvm::require_kvm;

@@ -7,6 +7,8 @@
 mod areas;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tinykvm::{
@@ -28,6 +30,27 @@ const PAGE_BYTES: usize = 4096;
 /// One page of memory; a mapped page without one is all zero.
 type Page = Box<[u8; PAGE_BYTES]>;
 
+/// Time that passes for a [`FakeGuest`] while somebody else has it: a host that waits for it.
+#[derive(Debug, Clone, Default)]
+pub struct FakeClock(Arc<AtomicU64>);
+
+impl FakeClock {
+    /// Moves both clocks of the guest and of its clones forward.
+    pub fn advance(&self, time: Duration) {
+        let nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let next = self.nanoseconds().saturating_add(nanoseconds);
+        self.0.store(next, Ordering::Relaxed);
+    }
+
+    fn nanoseconds(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn passed(&self) -> Duration {
+        Duration::from_nanos(self.nanoseconds())
+    }
+}
+
 /// A guest for unit tests. See the [module documentation](self).
 #[derive(Debug, Clone)]
 pub struct FakeGuest {
@@ -42,6 +65,7 @@ pub struct FakeGuest {
     allow_write_execute: bool,
     realtime: Duration,
     monotonic: Duration,
+    clock: FakeClock,
     vectors: VectorState,
     /// What [`Guest::set_time_slice`] was given last.
     pub slice: Option<Duration>,
@@ -80,6 +104,7 @@ impl FakeGuest {
             allow_write_execute: false,
             realtime: Duration::from_secs(1_700_000_000),
             monotonic: Duration::from_secs(1000),
+            clock: FakeClock::default(),
             vectors: VectorState::new(&[0; 576]),
             slice: None,
             advice: Vec::new(),
@@ -105,6 +130,12 @@ impl FakeGuest {
     pub fn advance(&mut self, time: Duration) {
         self.realtime += time;
         self.monotonic += time;
+    }
+
+    /// A hand on both clocks for somebody who does not have the guest.
+    #[must_use]
+    pub fn clock(&self) -> FakeClock {
+        self.clock.clone()
     }
 
     /// Sets the wall clock, which may also go back.
@@ -521,11 +552,11 @@ impl Guest for FakeGuest {
     }
 
     fn realtime(&self) -> Duration {
-        self.realtime
+        self.realtime + self.clock.passed()
     }
 
     fn monotonic(&self) -> Duration {
-        self.monotonic
+        self.monotonic + self.clock.passed()
     }
 }
 
