@@ -87,7 +87,10 @@ pub(crate) fn run(setting: &Setting, seed: u64) -> Result<(), String> {
     }
     process.reset_from(&setting.template);
     if state(&process) != setting.before || state(&setting.template) != setting.before {
-        return Err("the reset does not bring the initial state back".to_string());
+        let (now, before) = (state(&process), &setting.before);
+        return Err(format!(
+            "the reset does not bring the initial state back:\n{now}\n{before}"
+        ));
     }
     Ok(())
 }
