@@ -1,13 +1,15 @@
 //! A case in a virtual machine.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use tinykvm::{BootOptions, Booting, Engine, Exit, Image, Limits};
-use tinykvm_linux::{Flow, Host, Process, ProcessOptions, Stream, VDSO};
+use tinykvm_linux::{
+    Extent, Flow, Host, PathRule, Permissions, Process, ProcessOptions, Stream, VDSO,
+};
 use tinykvm_testkit::kvm::time_factor;
 
 use crate::compare::{End, Outcome, TIME_LIMIT};
@@ -51,7 +53,7 @@ pub(crate) fn run(program: &Path, case: &str, directory: &str) -> Result<Outcome
     };
     let engine = Engine::get().map_err(|error| text(&error))?;
     let mut guest = Booting::new(engine, &boot).map_err(|error| text(&error))?;
-    let mut process = Process::new(&options(program, case, directory));
+    let mut process = Process::new(&options(program, case, directory)?);
     let loaded = *guest.loaded();
     let rsp = process
         .build_stack(&mut guest, &loaded)
@@ -83,9 +85,20 @@ pub(crate) fn run(program: &Path, case: &str, directory: &str) -> Result<Outcome
     })
 }
 
-fn options(program: &Path, case: &str, directory: &str) -> ProcessOptions {
+/// The case may write its directory, as it may natively.
+fn options(program: &Path, case: &str, directory: &str) -> Result<ProcessOptions, String> {
     let program = program.to_string_lossy().into_owned().into_bytes();
-    ProcessOptions {
+    let mut permissions = Permissions::default();
+    let rule = PathRule {
+        shown: directory.as_bytes().to_vec(),
+        real: PathBuf::from(directory),
+        extent: Extent::Tree,
+        writable: true,
+    };
+    permissions
+        .allow(&rule)
+        .map_err(|error| error.to_string())?;
+    Ok(ProcessOptions {
         arguments: vec![
             program.clone(),
             case.as_bytes().to_vec(),
@@ -94,7 +107,7 @@ fn options(program: &Path, case: &str, directory: &str) -> ProcessOptions {
         environment: vec![b"LC_ALL=C".to_vec()],
         executable: program,
         memory: 256 << 20,
-        terminal: false,
+        permissions: Arc::new(permissions),
         ..ProcessOptions::default()
-    }
+    })
 }
