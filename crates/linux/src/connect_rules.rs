@@ -36,7 +36,7 @@ pub struct ConnectRuleError {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ConnectRules {
     rules: Vec<Rule>,
-    resolvers: Vec<IpAddr>,
+    resolvers: Vec<SocketAddr>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,15 +107,15 @@ impl ConnectRules {
         }
     }
 
-    /// The host's resolvers, as `/etc/resolv.conf` names them: the program may send them queries for
-    /// the names in its rules.
-    pub fn set_resolvers(&mut self, resolvers: Vec<IpAddr>) {
+    /// The host's resolvers (see [`resolvers_in`]): the program may send them queries for the names
+    /// in its rules.
+    pub fn set_resolvers(&mut self, resolvers: Vec<SocketAddr>) {
         self.resolvers = resolvers;
     }
 
     /// The resolvers that the program can ask: none if its rules have no name.
     #[must_use]
-    pub fn resolvers(&self) -> &[IpAddr] {
+    pub fn resolvers(&self) -> &[SocketAddr] {
         if self.uses_dns() {
             &self.resolvers
         } else {
@@ -124,8 +124,9 @@ impl ConnectRules {
     }
 
     /// True if this is a resolver that the program can ask.
-    pub(crate) fn is_resolver(&self, address: IpAddr) -> bool {
-        self.resolvers().contains(&address.to_canonical())
+    pub(crate) fn is_resolver(&self, address: SocketAddr) -> bool {
+        let plain = SocketAddr::new(address.ip().to_canonical(), address.port());
+        self.resolvers().contains(&plain)
     }
 
     /// True if nothing is allowed.
@@ -192,6 +193,25 @@ impl ConnectRules {
     pub(crate) fn allows_name(&self, wanted: &str) -> bool {
         self.rules.contains(&Rule::Dns) || self.names_rule(wanted)
     }
+}
+
+/// The resolvers that a `resolv.conf` names (resolv.conf(5)); without any, the host itself.
+#[must_use]
+pub fn resolvers_in(configuration: &str) -> Vec<SocketAddr> {
+    const PORT: u16 = 53;
+    let servers = configuration
+        .lines()
+        .filter_map(|line| line.strip_prefix("nameserver"))
+        .filter(|rest| rest.starts_with([' ', '\t']))
+        .filter_map(|rest| rest.split_whitespace().next()?.parse::<IpAddr>().ok());
+    let mut found: Vec<_> = servers
+        .map(|at| SocketAddr::new(at, PORT))
+        .take(3)
+        .collect();
+    if found.is_empty() {
+        found.push((Ipv4Addr::LOCALHOST, PORT).into());
+    }
+    found
 }
 
 impl Rule {

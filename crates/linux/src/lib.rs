@@ -78,7 +78,7 @@ mod tests;
 
 use std::time::Duration;
 
-pub use connect_rules::{ConnectRuleError, ConnectRules};
+pub use connect_rules::{ConnectRuleError, ConnectRules, resolvers_in};
 pub use permissions::{Extent, GrantError, PathRule, Permissions};
 pub use process::{Process, ProcessOptions};
 pub use stack::StartError;

@@ -26,3 +26,6 @@ pub(crate) use calls::{
 pub(crate) use message::{read, write};
 pub(crate) use pair::PairEnd;
 pub(crate) use socket::{Socket, SocketId};
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@ use crate::connect_rules::Learnt;
 use crate::context::Context;
 use crate::descriptor::DescriptionId;
 use crate::epoll::Set;
-use crate::errno::{EBADF, ENFILE, Errno};
+use crate::errno::{EAGAIN, EBADF, ENFILE, Errno};
 use crate::eventfd::Counter;
 use crate::memfd::MemoryFile;
 use crate::network::Socket;
@@ -73,7 +73,28 @@ impl State {
     /// The same, to change: calls that wait for something look again.
     pub(crate) fn object_mut<T: Kept>(&mut self, number: usize) -> Result<&mut T, Errno> {
         self.changed();
+        self.object_quietly(number)
+    }
+
+    /// The same for an attempt that may change nothing: a call that has to wait must not make those
+    /// that wait look again, itself among them.
+    pub(crate) fn object_quietly<T: Kept>(&mut self, number: usize) -> Result<&mut T, Errno> {
         T::slab_mut(&mut self.objects).get_mut(number).ok_or(EBADF)
+    }
+
+    /// Tries something with an object. What cannot be done now (`EAGAIN`) has changed nothing that
+    /// another call waits for; nor has it for the call itself, which would not rest otherwise.
+    pub(crate) fn attempt<T: Kept, R>(
+        &mut self,
+        number: usize,
+        action: impl FnOnce(&mut T) -> Result<R, Errno>,
+    ) -> Result<R, Errno> {
+        let object = T::slab_mut(&mut self.objects).get_mut(number);
+        let result = action(object.ok_or(EBADF)?);
+        if !matches!(result, Err(EAGAIN)) {
+            self.changed();
+        }
+        result
     }
 
     /// Removes an object.

@@ -1,9 +1,8 @@
 //! What programs may have of the host: from the configuration to what the personality enforces.
 
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use tinykvm_linux::{ConnectRules, Extent, PathRule, Permissions};
+use tinykvm_linux::{ConnectRules, Extent, PathRule, Permissions, resolvers_in};
 
 use crate::config::Settings;
 use crate::journal::Journal;
@@ -183,12 +182,6 @@ pub(crate) fn connect_rules(settings: &Settings) -> ConnectRules {
     }
     rules.resolve();
     let servers = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
-    let address = |line: &str| {
-        line.strip_prefix("nameserver")?
-            .trim()
-            .parse::<IpAddr>()
-            .ok()
-    };
-    rules.set_resolvers(servers.lines().filter_map(address).collect());
+    rules.set_resolvers(resolvers_in(&servers));
     rules
 }

@@ -173,7 +173,7 @@ fn names_may_be_asked_for() {
 
 #[test]
 fn the_hosts_resolver_is_asked_beforehand() {
-    let mut rules = rules(&["localhost:80", "nowhere.invalid:80", "*.localhost:80"]);
+    let mut rules = rules(&["localhost:80", "*.localhost:80"]);
     rules.resolve();
     let hosts: Vec<_> = rules.hosts().collect();
     assert!(
@@ -243,4 +243,23 @@ fn bad_rules_are_errors() {
         assert_eq!(error.rule, bad);
         assert!(rules.is_empty(), "{bad}");
     }
+}
+
+#[test]
+fn resolvers_come_from_the_hosts_file() {
+    let text = "# nameserver 192.0.2.9\nnameserver 192.0.2.1\nnameserver\t2001:db8::1 # one\n\
+                nameserverx 192.0.2.8\nsearch example\nnameserver bad\n";
+    let found = resolvers_in(text)
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>();
+    assert_eq!(found, ["192.0.2.1:53", "[2001:db8::1]:53"]);
+    assert_eq!(resolvers_in("")[0].to_string(), "127.0.0.1:53");
+    let mut rules = rules(&["192.0.2.7:443"]);
+    rules.set_resolvers(resolvers_in(text));
+    assert!(rules.resolvers().is_empty(), "no name can be asked for");
+    rules.add("a.example:443").unwrap();
+    assert_eq!(rules.resolvers().len(), 2);
+    assert!(rules.is_resolver("[::ffff:192.0.2.1]:53".parse().unwrap()));
+    assert!(!rules.is_resolver("192.0.2.1:54".parse().unwrap()));
 }

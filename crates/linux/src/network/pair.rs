@@ -37,8 +37,8 @@ impl PairEnd {
         rights: &[DescriptionId],
     ) -> Result<usize, Failure> {
         let state = context.state_mut();
-        let pair: &mut Kept = state.object_mut(self.number)?;
-        let sent = pair.send(self.side, bytes, rights)?;
+        let send = |pair: &mut Kept| pair.send(self.side, bytes, rights);
+        let sent = state.attempt(self.number, send)?;
         for &id in rights {
             state.descriptors.hold(id);
         }
@@ -51,8 +51,8 @@ impl PairEnd {
         length: usize,
         peek: bool,
     ) -> Result<Received<DescriptionId>, Failure> {
-        let pair: &mut Kept = context.state_mut().object_mut(self.number)?;
-        Ok(pair.receive(self.side, length, peek)?)
+        let receive = |pair: &mut Kept| pair.receive(self.side, length, peek);
+        Ok(context.state_mut().attempt(self.number, receive)?)
     }
 
     pub(super) fn shut_down(self, state: &mut State, read: bool, write: bool) -> Result<(), Errno> {

@@ -8,9 +8,6 @@ use super::address::{Address, plain};
 use crate::context::{Context, Failure};
 use crate::errno::{EACCES, EINVAL};
 
-/// The port of DNS (RFC 1035, 4.2).
-const DNS_PORT: u16 = 53;
-
 /// A place that a socket may go to.
 #[derive(Debug)]
 pub(super) enum Target {
@@ -33,8 +30,7 @@ pub(super) fn permit(
             if rules.allows(address, &context.state().objects.learnt) {
                 return Ok(Target::Internet(address));
             }
-            let is_resolver = address.port() == DNS_PORT && rules.is_resolver(address.ip());
-            if !stream && is_resolver {
+            if !stream && rules.is_resolver(address) {
                 return Ok(Target::Resolver(address));
             }
             let text = address.to_string();

@@ -234,10 +234,11 @@ impl SocketId {
             }
         };
         let sent = sent.map_err(Errno::from);
-        if sent.is_ok_and(|sent| sent < bytes.len()) || sent == Err(EAGAIN) {
-            self.get_mut(context.state_mut())?.edges.output += 1;
-        }
-        Ok(sent?)
+        let filled = sent.is_ok_and(|sent| sent < bytes.len()) || sent == Err(EAGAIN);
+        Ok(context.state_mut().attempt(self.0, |socket: &mut Socket| {
+            socket.edges.output += u64::from(filled);
+            sent
+        })?)
     }
 
     pub(super) fn receive(
@@ -259,15 +260,17 @@ impl SocketId {
         flags.set(RecvFlags::PEEK, peek);
         let mut bytes = vec![0; length];
         let found = rustix::net::recvfrom(&host, bytes.as_mut_slice(), flags);
-        // Whoever reads wants to hear of what comes after it.
-        self.get_mut(context.state_mut())?.edges.input += 1;
-        let (count, full, from) = found.map_err(Errno::from)?;
+        let found = found.map_err(Errno::from);
+        let (count, full, from) = context.state_mut().attempt(self.0, |socket: &mut Socket| {
+            // Whoever reads wants to hear of what comes after it.
+            socket.edges.input += 1;
+            found
+        })?;
         bytes.truncate(count);
         let from = from.and_then(address);
         let of_resolver = match &from {
             Some(Address::Internet(from)) if !stream => {
-                let rules = &context.process.options().connect;
-                from.port() == 53 && rules.is_resolver(from.ip())
+                context.process.options().connect.is_resolver(*from)
             }
             _ => false,
         };

@@ -37,8 +37,8 @@ impl CounterId {
         bytes: &[u8],
     ) -> Result<usize, Failure> {
         let value = u64::from_le_bytes(*bytes.first_chunk::<8>().ok_or(EINVAL)?);
-        let counter: &mut Counter = context.state_mut().object_mut(self.0)?;
-        match counter.write(value) {
+        let write = |counter: &mut Counter| counter.write(value);
+        match context.state_mut().attempt(self.0, write) {
             Ok(()) => Ok(8),
             Err(EAGAIN) => Err(context.would_block(id, Events::OUT)),
             Err(error) => Err(error.into()),

@@ -67,7 +67,8 @@ impl PipeEnd {
             return Err(EBADF.into());
         }
         let packets = context.state().descriptors.description(id)?.status & O_DIRECT != 0;
-        match self.pipe_mut(context.state_mut())?.write(bytes, packets) {
+        let write = |pipe: &mut Pipe| pipe.write(bytes, packets);
+        match context.state_mut().attempt(self.number, write) {
             Ok(count) => Ok(count),
             Err(EAGAIN) => Err(context.would_block(id, Events::OUT)),
             Err(EPIPE) => Err(context.broken_pipe()),

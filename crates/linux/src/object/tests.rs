@@ -67,6 +67,21 @@ fn an_empty_pipe_is_waited_for_or_not() {
 }
 
 #[test]
+fn what_is_full_is_waited_for() {
+    let mut machine = Machine::new();
+    let [_, writer] = pipe(&mut machine, 0);
+    let at = machine.room(100_000);
+    assert_eq!(
+        machine.flow("write", &[writer, at, 100_000]),
+        Flow::Deadlock
+    );
+    let mut machine = Machine::new();
+    let counter = machine.value("eventfd2", &[5, 0]);
+    let most = machine.words(&[u64::MAX - 1]);
+    assert_eq!(machine.flow("write", &[counter, most, 8]), Flow::Deadlock);
+}
+
+#[test]
 fn a_pipe_without_reader_is_a_signal() {
     let mut machine = Machine::new();
     let [reader, writer] = pipe(&mut machine, 0);

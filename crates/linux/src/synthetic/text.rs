@@ -152,7 +152,7 @@ fn resolvers(context: &Context<'_>) -> String {
         return "nameserver 127.0.0.53\n".to_owned();
     }
     known.iter().fold(String::new(), |mut text, address| {
-        let _ = writeln!(text, "nameserver {address}");
+        let _ = writeln!(text, "nameserver {}", address.ip());
         text
     })
 }
