@@ -17,7 +17,6 @@ impl Seals {
     pub(crate) const NONE: Self = Self(0);
     /// No further seals.
     pub(crate) const SEAL: Self = Self(1);
-    #[allow(dead_code, reason = "ftruncate comes with the calls on files")]
     const SHRINK: Self = Self(2);
     const GROW: Self = Self(4);
     const WRITE: Self = Self(8);
@@ -126,7 +125,6 @@ impl MemoryFile {
         Ok(done)
     }
 
-    #[allow(dead_code, reason = "ftruncate comes with the calls on files")]
     /// Makes the file shorter, or longer by a hole.
     ///
     /// # Errors
@@ -154,7 +152,6 @@ impl MemoryFile {
         Ok(())
     }
 
-    #[allow(dead_code, reason = "fallocate comes with the calls on files")]
     /// `fallocate`: makes a hole, or makes the file longer.
     ///
     /// # Errors
@@ -178,7 +175,6 @@ impl MemoryFile {
         }
     }
 
-    #[allow(dead_code, reason = "fallocate comes with the calls on files")]
     fn zero(&mut self, start: u64, end: u64) {
         let touched = start / PAGE..end.div_ceil(PAGE);
         if touched.is_empty() {

@@ -7,6 +7,7 @@ mod directory;
 mod file;
 mod memory_file;
 mod pipe;
+mod signals;
 mod stream;
 mod timer;
 
@@ -32,6 +33,7 @@ pub(crate) use directory::{Directory, Name};
 pub(crate) use file::{HostFile, metadata as host_metadata};
 pub(crate) use memory_file::{MemoryFileId, memfd_create};
 pub(crate) use pipe::{PipeEnd, pipe, pipe2};
+pub(crate) use signals::{SignalSet, SignalSetId, signalfd, signalfd4};
 pub(crate) use timer::{TimerId, timerfd_create, timerfd_gettime, timerfd_settime};
 
 /// What a descriptor stands for. A clone is the same object.
@@ -49,6 +51,8 @@ pub(crate) enum Object {
     Counter(CounterId),
     /// `timerfd`
     Timer(TimerId),
+    /// `signalfd`
+    Signals(SignalSetId),
     /// `epoll`
     Set(SetId),
     /// `memfd_create`
@@ -96,7 +100,10 @@ impl Object {
 
     /// True if what was read is gone. Then the guest's buffer is looked at before.
     pub(crate) fn consumes(&self) -> bool {
-        matches!(self, Self::Pipe(_) | Self::Counter(_) | Self::Timer(_))
+        matches!(
+            self,
+            Self::Pipe(_) | Self::Counter(_) | Self::Timer(_) | Self::Signals(_)
+        )
     }
 
     /// True if `poll` can wait for it, and so `epoll` takes it.
@@ -125,6 +132,7 @@ impl Object {
             Self::Pipe(end) => end.read(context, id, out),
             Self::Counter(counter) => counter.read(context, id, out),
             Self::Timer(timer) => timer.read(context, id, out),
+            Self::Signals(set) => set.read(context, id, out),
             Self::MemoryFile(file) => Ok(file.read(context.state(), at, out)?),
             Self::Set(_) | Self::Pair(_) | Self::Socket(_) => Err(EINVAL.into()),
             Self::File(file) => Ok(file.read(at, out)?),
@@ -149,7 +157,9 @@ impl Object {
             Self::Pipe(end) => end.write(context, id, bytes),
             Self::Counter(counter) => counter.write(context, id, bytes),
             Self::MemoryFile(file) => Ok(file.write(context.state_mut(), at, bytes)?),
-            Self::Timer(_) | Self::Set(_) | Self::Pair(_) | Self::Socket(_) => Err(EINVAL.into()),
+            Self::Timer(_) | Self::Signals(_) | Self::Set(_) | Self::Pair(_) | Self::Socket(_) => {
+                Err(EINVAL.into())
+            }
             Self::File(file) => file::write(context, file, id, at, bytes),
             Self::Directory(_) | Self::Text(_) => Err(EBADF.into()),
         }
@@ -181,6 +191,7 @@ impl Object {
             Self::Pipe(end) => end.look(look),
             Self::Counter(counter) => counter.look(look),
             Self::Timer(timer) => timer.look(look),
+            Self::Signals(set) => set.look(look),
             Self::Set(set) => set.look(look),
             Self::Pair(end) => end.look(look),
             Self::Socket(socket) => socket.look(look),
@@ -205,7 +216,7 @@ impl Object {
             Self::Device(device) => Ok(device.metadata()),
             Self::Pipe(end) => Ok(end.metadata()),
             // An anonymous inode: no type.
-            Self::Counter(_) | Self::Timer(_) | Self::Set(_) => Ok(Metadata {
+            Self::Counter(_) | Self::Timer(_) | Self::Signals(_) | Self::Set(_) => Ok(Metadata {
                 inode: 5,
                 ..Metadata::own(0o600)
             }),
@@ -269,6 +280,7 @@ impl Object {
             Self::Pipe(end) => end.closed(state),
             Self::Counter(counter) => counter.closed(state),
             Self::Timer(timer) => timer.closed(state),
+            Self::Signals(set) => set.closed(state),
             Self::Set(set) => set.closed(state),
             Self::MemoryFile(file) => file.closed(state),
             Self::Pair(end) => end.closed(state),

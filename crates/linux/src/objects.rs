@@ -11,6 +11,7 @@ use crate::errno::{EAGAIN, EBADF, ENFILE, Errno};
 use crate::eventfd::Counter;
 use crate::memfd::MemoryFile;
 use crate::network::Socket;
+use crate::object::SignalSet;
 use crate::pair::Pair;
 use crate::pipe::Pipe;
 use crate::process::State;
@@ -29,6 +30,7 @@ pub(crate) struct Objects {
     pub(crate) timers: Slab<Timer>,
     pub(crate) memory_files: Slab<MemoryFile>,
     pub(crate) sets: Slab<Set<DescriptionId>>,
+    pub(crate) signal_sets: Slab<SignalSet>,
     pub(crate) sockets: Slab<Socket>,
     /// Addresses that the host's resolver gave for names in the rules.
     pub(crate) learnt: Arc<BTreeSet<Learnt>>,
@@ -62,6 +64,7 @@ kept!(Counter, counters);
 kept!(Timer, timers);
 kept!(MemoryFile, memory_files);
 kept!(Set<DescriptionId>, sets);
+kept!(SignalSet, signal_sets);
 kept!(Socket, sockets);
 
 impl State {

@@ -192,6 +192,26 @@ fn a_timer_of_the_template_fires_once_in_a_call() {
 }
 
 #[test]
+fn signals_can_be_read() {
+    let mut machine = Machine::new();
+    let set = machine.words(&[1 << 9]);
+    machine.value("rt_sigprocmask", &[0, set, 0, 8]);
+    let fd = machine.value("signalfd4", &[u64::MAX, set, 8, NONBLOCK]);
+    assert_eq!(read(&mut machine, fd, 128), Err(error(EAGAIN)));
+    machine.value("kill", &[0, 10]);
+    let poll = machine
+        .guest
+        .put(&[u8::try_from(fd).unwrap(), 0, 0, 0, 1, 0, 0, 0]);
+    assert_eq!(machine.value("poll", &[poll, 1, 0]), 1);
+    assert_eq!(read(&mut machine, fd, 127), Err(error(EINVAL)));
+    let found = read(&mut machine, fd, 300).unwrap();
+    assert_eq!((found.len(), &found[..4]), (128, &[10, 0, 0, 0][..]));
+    assert_eq!(read(&mut machine, fd, 128), Err(error(EAGAIN)));
+    machine.fails("signalfd", &[1, set, 8], EINVAL);
+    machine.fails("signalfd", &[u64::MAX, set, 4], EINVAL);
+}
+
+#[test]
 fn memory_files_have_contents_and_seals() {
     let mut machine = Machine::new();
     let name = machine.guest.put_c_string("name");

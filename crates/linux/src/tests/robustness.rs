@@ -73,6 +73,8 @@ const POINTERS: &[(&str, &[u64])] = &[
     ("getcpu", &[P, P]),
     ("getrandom", &[P, 16, 0]),
     ("statx", &[1, P, 0x1000, 0, P]),
+    ("signalfd", &[u64::MAX, P, 8]),
+    ("signalfd4", &[u64::MAX, P, 8, 0]),
     ("pipe", &[P]),
     ("pipe2", &[P, 0]),
     ("socketpair", &[1, 1, 0, P]),

@@ -1,0 +1,128 @@
+//! `signalfd`: signals as something to read.
+
+use crate::context::{Answer, Context, Failure};
+use crate::descriptor::{DescriptionId, O_CLOEXEC, O_NONBLOCK, O_RDWR};
+use crate::errno::EINVAL;
+use crate::look::Look;
+use crate::object::Object;
+use crate::pending::{Info, SI_TIMER};
+use crate::process::State;
+use crate::readiness::{Edges, Events};
+use crate::signal::{SET_SIZE, UNSTOPPABLE};
+use crate::wire::Record;
+
+/// Size of `struct signalfd_siginfo`.
+const RECORD: usize = 128;
+
+/// Which signals a `signalfd` gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SignalSet(u64);
+
+/// A set by its number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SignalSetId(usize);
+
+impl SignalSetId {
+    /// The signals in the set that the running thread could take.
+    fn waiting(self, state: &State) -> u64 {
+        let set = state.object::<SignalSet>(self.0).map_or(0, |set| set.0);
+        set & (state.signals.pending.set() | state.thread().signals.pending.set())
+    }
+
+    pub(super) fn read(
+        self,
+        context: &mut Context<'_>,
+        id: DescriptionId,
+        out: &mut [u8],
+    ) -> Result<usize, Failure> {
+        if out.len() < RECORD {
+            return Err(EINVAL.into());
+        }
+        let mut done = 0;
+        for place in out.chunks_exact_mut(RECORD) {
+            let waiting = self.waiting(context.state());
+            if waiting == 0 {
+                break;
+            }
+            let state = context.state_mut();
+            let own = state.thread_mut().signals.pending.take(waiting);
+            let Some(taken) = own.or_else(|| state.signals.pending.take(waiting)) else {
+                break;
+            };
+            state.note_overrun(&taken);
+            place.copy_from_slice(record(&taken).as_bytes());
+            done += RECORD;
+        }
+        if done == 0 {
+            return Err(context.would_block(id, Events::IN));
+        }
+        Ok(done)
+    }
+
+    pub(super) fn look(self, look: &Look<'_>) -> (Events, Edges) {
+        let waiting = self.waiting(look.state);
+        let mut events = Events::NONE;
+        events.set(Events::IN, waiting != 0);
+        // Another signal is news.
+        let edges = Edges {
+            input: waiting,
+            output: 0,
+        };
+        (events, edges)
+    }
+
+    pub(super) fn closed(self, state: &mut State) {
+        state.remove_object::<SignalSet>(self.0);
+    }
+}
+
+/// A `struct signalfd_siginfo`.
+fn record(info: &Info) -> Record<RECORD> {
+    let [first, value, ..] = info.fields;
+    let halves = [first, first >> 32].map(crate::context::low_half);
+    // Sender and user, or timer and overrun.
+    let [one, other] = if info.code == SI_TIMER {
+        [24, 32]
+    } else {
+        [12, 16]
+    };
+    Record::new()
+        .u32(0, info.number)
+        .u32(4, info.error)
+        .i32(8, info.code)
+        .u32(one, halves[0])
+        .u32(other, halves[1])
+        .u32(44, crate::context::low_half(value))
+        .u64(48, value)
+}
+
+/// `signalfd(fd, set, size)`
+pub(crate) fn signalfd(context: &mut Context<'_>) -> Answer {
+    make(context, 0)
+}
+
+/// `signalfd4(fd, set, size, flags)`
+pub(crate) fn signalfd4(context: &mut Context<'_>) -> Answer {
+    make(context, context.uint(3))
+}
+
+fn make(context: &mut Context<'_>, flags: u32) -> Answer {
+    let fd = context.int(0);
+    if context.word(2) != SET_SIZE {
+        return Err(EINVAL.into());
+    }
+    let set = SignalSet(u64::from_le_bytes(context.read(context.word(1))?) & !UNSTOPPABLE);
+    if flags & !(O_CLOEXEC | O_NONBLOCK) != 0 {
+        return Err(EINVAL.into());
+    }
+    if fd == -1 {
+        context.check_free(1)?;
+        let object = Object::Signals(SignalSetId(context.keep(set)?));
+        return context.install(object, flags | O_RDWR);
+    }
+    let Object::Signals(SignalSetId(number)) = context.state().descriptors.get(fd)?.object else {
+        return Err(EINVAL.into());
+    };
+    *context.state_mut().object_mut::<SignalSet>(number)? = set;
+    Ok(u64::from(fd.cast_unsigned()))
+}
