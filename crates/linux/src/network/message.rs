@@ -238,8 +238,8 @@ pub(super) fn receive(
         if !complete && arrived.count == 0 {
             return Err(EFAULT.into());
         }
-        let full = bytes.len() == room && arrived.count < total;
-        let ended = bytes.is_empty() || !arrived.rights.is_empty();
+        let full = bytes.len() == room;
+        let ended = bytes.is_empty() || arrived.count >= total || !arrived.rights.is_empty();
         if !complete || !stream || peek || ended || !(all || full) {
             break;
         }

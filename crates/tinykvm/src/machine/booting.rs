@@ -7,6 +7,7 @@ use kvm_bindings::kvm_sregs;
 
 use super::book::{Book, Frames};
 use super::core::Core;
+use super::dirty::FilledPages;
 use super::editor::Editor;
 use super::engine::Engine;
 use super::exit::Exit;
@@ -286,12 +287,14 @@ impl Booting {
         collapse(&mut core.space.memory.main, &memfd);
         drop(core);
         memfd.seal()?;
+        let filled = Arc::new(FilledPages::of(&memfd));
         let view = Mapping::of_file(&memfd, Sharing::ReadOnly)?;
         let request_pages = limits.request_memory.div_ceil(PAGE_SIZE);
         Ok(Template {
             engine,
             image,
             memfd,
+            filled,
             view,
             root,
             files,

@@ -8,6 +8,7 @@ use super::address_space::AddressSpace;
 use super::book::Book;
 use super::clock::Clock;
 use super::context::Waiting;
+use super::dirty::Tracker;
 use super::engine::Engine;
 use super::exit::Exit;
 use super::guest_memory::GuestMemory;
@@ -121,11 +122,13 @@ impl Core {
         *self.vcpu.special_mut() = special;
         let entry = system::syscall_entry(self.engine.flavour());
         self.vcpu.set_msrs(&special::syscall_registers(entry))?;
-        if let Some(tracker_ring) = self.vm.ring(&self.vcpu)? {
+        if let Some(template) = &self.template
+            && let Some(ring) = self.vm.ring(&self.vcpu)?
+        {
             let total = self.space.memory.main.length() as u64 / PAGE_SIZE;
-            let limit = self.template.as_ref().map_or(total, |t| t.request_pages());
-            self.space.memory.tracker =
-                Some(super::dirty::Tracker::new(tracker_ring, total, limit));
+            let filled = Arc::clone(&template.filled);
+            let tracker = Tracker::new(ring, total, template.request_pages(), filled);
+            self.space.memory.tracker = Some(tracker);
         }
         self.first_run()
     }

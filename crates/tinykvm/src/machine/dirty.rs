@@ -5,11 +5,38 @@
 //! a warm request thus takes no page fault and logs nothing. The set shrinks by
 //! [`Tracker::forget`].
 
+use std::sync::Arc;
+
 use super::core::MAIN_SLOT;
 use crate::kvm::DirtyRing;
-use crate::mem::Mapping;
+use crate::mem::{Mapping, Memfd};
 use crate::units::to_usize;
 use crate::{EngineError, PAGE_SIZE};
+
+/// Which pages of a template have memory: all others are zero.
+#[derive(Debug)]
+pub(super) struct FilledPages(Vec<u64>);
+
+impl FilledPages {
+    /// Those of frozen memory.
+    pub(super) fn of(memory: &Memfd) -> Self {
+        let mut words = vec![0; to_usize(memory.length().div_ceil(64 * PAGE_SIZE))];
+        for (start, end) in memory.data(0) {
+            for page in start / PAGE_SIZE..end.div_ceil(PAGE_SIZE) {
+                if let Some(word) = words.get_mut(to_usize(page / 64)) {
+                    *word |= 1 << (page % 64);
+                }
+            }
+        }
+        Self(words)
+    }
+
+    fn contains(&self, page: u64) -> bool {
+        self.0
+            .get(to_usize(page / 64))
+            .is_none_or(|word| word >> (page % 64) & 1 != 0)
+    }
+}
 
 /// The set of pages to copy back.
 #[derive(Debug)]
@@ -23,11 +50,13 @@ pub(super) struct Tracker {
     exceeded: bool,
     /// The set has pages of earlier requests.
     carried: bool,
+    filled: Arc<FilledPages>,
 }
 
 impl Tracker {
     /// A tracker for a memory of `total` pages of which at most `limit` may become private.
-    pub(super) fn new(ring: DirtyRing, total: u64, limit: u64) -> Self {
+    /// `filled` says where the template may be other than zero.
+    pub(super) fn new(ring: DirtyRing, total: u64, limit: u64, filled: Arc<FilledPages>) -> Self {
         Self {
             ring,
             present: vec![0; to_usize(total.div_ceil(64))],
@@ -35,7 +64,13 @@ impl Tracker {
             limit: to_usize(limit),
             exceeded: false,
             carried: false,
+            filled,
         }
+    }
+
+    /// False if the page is zero for certain; known without reading it. Say [`Self::harvest`] first.
+    pub(super) fn may_be_filled(&self, page: u64) -> bool {
+        self.contains(page) || self.filled.contains(page)
     }
 
     /// Ring entries for a fork that may have `limit` private pages: a power of two not above it,

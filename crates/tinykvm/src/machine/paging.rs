@@ -138,8 +138,13 @@ impl AddressSpace {
     /// Makes frames read as zero: `(first, count)`.
     fn clear_frames(&mut self, runs: &[(u64, u64)]) {
         for &(first, count) in runs {
-            if self.memory.tracker.is_some() {
-                (first..first + count).for_each(|frame| self.clear_frame(frame));
+            if let Some(tracker) = &mut self.memory.tracker {
+                tracker.harvest();
+                // Most of a stack, say, was never written.
+                let frames: Vec<u64> = (first..first + count)
+                    .filter(|frame| tracker.may_be_filled(*frame))
+                    .collect();
+                frames.into_iter().for_each(|frame| self.clear_frame(frame));
             } else {
                 // Nothing is read, so that what was never touched stays unallocated.
                 let (at, size) = (first * PAGE_SIZE, to_usize(count * PAGE_SIZE));

@@ -7,7 +7,7 @@ use kvm_bindings::kvm_sregs;
 
 use super::book::Book;
 use super::core::Core;
-use super::dirty::Tracker;
+use super::dirty::{FilledPages, Tracker};
 use super::engine::Engine;
 use super::fork::Fork;
 use super::guest_memory::FileSlot;
@@ -22,6 +22,8 @@ pub struct Template {
     pub(super) engine: &'static Engine,
     pub(super) image: Arc<Image>,
     pub(super) memfd: Memfd,
+    /// Where that memory is not zero.
+    pub(super) filled: Arc<FilledPages>,
     /// The frozen memory, to copy back from.
     pub(super) view: Mapping,
     pub(super) root: u64,

@@ -44,23 +44,31 @@ impl Memfd {
         self.file.as_raw_fd()
     }
 
-    /// How many bytes of a range have memory behind them.
-    pub(crate) fn allocated(&self, offset: u64, length: u64) -> u64 {
-        let seek = |from: u64, whence| {
+    /// The ranges with memory behind them that begin at `offset` or later: start and end. All else
+    /// is zero.
+    pub(crate) fn data(&self, offset: u64) -> impl Iterator<Item = (u64, u64)> + '_ {
+        let seek = move |from: u64, whence| {
             let from = i64::try_from(from).unwrap_or(i64::MAX);
             // SAFETY: moves the position of a descriptor that we own and otherwise never use.
             let at = unsafe { libc::lseek(self.file.as_raw_fd(), from, whence) };
             // ENXIO: nothing more up to the end of the file.
             u64::try_from(at).unwrap_or(self.length)
         };
+        let mut at = offset;
+        std::iter::from_fn(move || {
+            let start = seek(at, libc::SEEK_DATA);
+            at = seek(start, libc::SEEK_HOLE);
+            (start < at).then_some((start, at))
+        })
+    }
+
+    /// How many bytes of a range have memory behind them.
+    pub(crate) fn allocated(&self, offset: u64, length: u64) -> u64 {
         let end = offset + length;
-        let (mut at, mut sum) = (offset, 0);
-        while at < end {
-            let data = seek(at, libc::SEEK_DATA).min(end);
-            at = seek(data, libc::SEEK_HOLE).min(end);
-            sum += at - data;
-        }
-        sum
+        self.data(offset)
+            .take_while(|(start, _)| *start < end)
+            .map(|(start, stop)| stop.min(end) - start)
+            .sum()
     }
 
     /// Makes contents and size immutable for ever. Fails while a writable shared mapping exists.

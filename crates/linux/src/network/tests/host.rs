@@ -34,6 +34,9 @@ fn a_rule_lets_a_connection_through() {
     assert_eq!(&bytes, b"question");
     peer.write_all(b"answer").unwrap();
     assert_eq!(receive(&mut machine, fd, 99, 0).unwrap(), b"answer");
+    peer.write_all(b"answer").unwrap();
+    // MSG_WAITALL, filled exactly.
+    assert_eq!(receive(&mut machine, fd, 6, 0x100).unwrap(), b"answer");
     assert_eq!(connect(&mut machine, fd, at), error(EISCONN));
 
     let (name, length) = (machine.room(64), machine.guest.put(&[64, 0, 0, 0]));
