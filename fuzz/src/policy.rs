@@ -3,11 +3,15 @@
 use std::fmt;
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tinykvm_linux::{Host, Process, ProcessOptions, Stream};
+use tinykvm_linux::{
+    ConnectRules, Extent, Host, PathRule, Permissions, Process, ProcessOptions, Stream,
+};
 use tinykvm_testkit::FakeGuest;
 
 use crate::calls;
@@ -15,6 +19,9 @@ use crate::sequence::{Setting, state};
 
 /// Numbers that a call may have.
 const NUMBERS: u64 = 512;
+
+/// Where nobody listens.
+const CLOSED_PORTS: [&str; 2] = ["127.0.0.1:1", "127.0.0.1:7"];
 
 /// How much is granted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,10 +65,29 @@ impl Policy {
         let name = format!("tinykvm-fuzz-{}-{self}", std::process::id());
         let directory = std::env::temp_dir().join(name);
         fs::create_dir(&directory).map_err(|error| format!("{}: {error}", directory.display()))?;
+        let mut permissions = Permissions::default();
+        let mut connect = ConnectRules::default();
+        if self == Self::Allow {
+            let rule = PathRule {
+                shown: directory.as_os_str().as_bytes().to_vec(),
+                real: directory.clone(),
+                extent: Extent::Tree,
+                writable: true,
+            };
+            permissions
+                .allow(&rule)
+                .map_err(|error| error.to_string())?;
+            for port in CLOSED_PORTS {
+                connect.add(port).map_err(|error| error.to_string())?;
+            }
+        }
         let options = ProcessOptions {
             arguments: vec![b"program".to_vec()],
             executable: b"/bin/program".to_vec(),
             memory: 16 << 20,
+            directory: directory.as_os_str().as_bytes().to_vec(),
+            permissions: Arc::new(permissions),
+            connect,
             ..ProcessOptions::default()
         };
         Ok(Room { directory, options })

@@ -52,6 +52,12 @@ pub(crate) struct Setting {
     pub(crate) verbose: bool,
 }
 
+impl Setting {
+    fn call(&self, random: &mut Random) -> &Call {
+        &self.calls[usize::try_from(random.next()).unwrap_or(0) % self.calls.len()]
+    }
+}
+
 /// Makes the calls of a seed. An error says what does not hold.
 pub(crate) fn run(setting: &Setting, seed: u64) -> Result<(), String> {
     let mut random = Random::new(seed);
@@ -95,11 +101,13 @@ pub(crate) fn run(setting: &Setting, seed: u64) -> Result<(), String> {
     Ok(())
 }
 
-/// How the state of a process looks. What its program was told already is no part of it.
+/// How the state of a process looks. What its program was told
+/// already, and whether its guest has time slices, is no part of it.
 pub(crate) fn state(process: &Process) -> String {
     let text = format!("{process:?}");
     let start = text.find("state: State").unwrap_or(0);
-    text[start..].to_string()
+    let end = text.rfind("}, resumed:").unwrap_or(text.len());
+    text[start..end].to_string()
 }
 
 /// One call, or something else that happens to a guest.
@@ -111,9 +119,9 @@ fn step(
     host: &mut Patient,
     results: &mut Vec<u64>,
 ) -> Flow {
-    match random.below(200) {
-        0..=3 => return process.time_slice(guest, host),
-        4..=6 => {
+    match random.below(1000) {
+        0..=19 => return process.time_slice(guest, host),
+        20 => {
             let exception = Exception {
                 vector: random.pick(&[0, 1, 3, 6, 13, 14, 14, 14, 16, 17, 19]),
                 error_code: random.below(8),
@@ -122,10 +130,13 @@ fn step(
             };
             return process.fault(guest, &exception);
         }
-        7 => guest.advance(Duration::from_millis(random.below(100))),
+        21..=25 => guest.advance(Duration::from_millis(random.below(100))),
         _ => {}
     }
-    let call = &setting.calls[usize::try_from(random.next()).unwrap_or(0) % setting.calls.len()];
+    let mut call = setting.call(random);
+    if ENDS.contains(&call.number) && !random.one_in(16) {
+        call = setting.call(random);
+    }
     let number = match random.below(300) {
         0 => random.next(),
         1 => random.below(600),
@@ -156,5 +167,7 @@ fn step(
     flow
 }
 
+/// Calls after which little follows: pause, exit, kill, rt_sigsuspend, tkill, exit_group, tgkill.
+const ENDS: [u64; 7] = [34, 60, 62, 130, 200, 231, 234];
 /// `fallocate` in asm/unistd_64.h.
 const FALLOCATE: u64 = 285;

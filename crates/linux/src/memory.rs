@@ -143,11 +143,11 @@ fn placement(address: u64, length: u64, flags: u64) -> Result<Placement, Errno> 
         return Ok(Placement::Fixed(address));
     }
     // A hint that cannot be is no error.
-    match whole_pages(address) {
-        Some(hint) if hint >= LOWEST && check_user_range(hint, length).is_ok() => {
-            Ok(Placement::Hint(hint))
-        }
-        _ => Ok(Placement::Anywhere),
+    let hint = address & !(PAGE_SIZE - 1);
+    if hint >= LOWEST && check_user_range(hint, length).is_ok() {
+        Ok(Placement::Hint(hint))
+    } else {
+        Ok(Placement::Anywhere)
     }
 }
 
@@ -253,7 +253,25 @@ pub(crate) fn mincore(context: &mut Context<'_>) -> Answer {
     Ok(0)
 }
 
-/// `mlock`, `mlock2`, `munlock`: guest memory is not swapped by the guest.
+/// `mlockall(flags)`
+pub(crate) fn mlockall(context: &mut Context<'_>) -> Answer {
+    // MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT of asm-generic/mman.h; the last says how only.
+    match context.uint(0) {
+        1..=3 | 5..=7 => Ok(0),
+        _ => Err(EINVAL.into()),
+    }
+}
+
+/// `mlock2(address, length, flags)`
+pub(crate) fn mlock2(context: &mut Context<'_>) -> Answer {
+    // MLOCK_ONFAULT is 1.
+    if context.uint(2) > 1 {
+        return Err(EINVAL.into());
+    }
+    mlock(context)
+}
+
+/// `mlock`, `munlock`: guest memory is not swapped by the guest.
 pub(crate) fn mlock(context: &mut Context<'_>) -> Answer {
     let start = context.word(0) & !(PAGE_SIZE - 1);
     let end = context.word(0).checked_add(context.word(1)).ok_or(EINVAL)?;

@@ -106,11 +106,14 @@ impl<R: Clone> Pair<R> {
     /// # Errors
     /// `EAGAIN` without room, `EPIPE` or `ECONNREFUSED` without a peer, `EMSGSIZE`.
     pub(crate) fn send(&mut self, side: Side, bytes: &[u8], rights: &[R]) -> Result<usize, Errno> {
+        let stream = self.kind == Kind::Stream;
+        let buffer = self.buffer;
+        if stream && self.ends[side & 1].write_shut {
+            return Err(EPIPE);
+        }
         if let Some(error) = self.take_error(side) {
             return Err(error);
         }
-        let stream = self.kind == Kind::Stream;
-        let buffer = self.buffer;
         let [own, peer] = self.both(side);
         if own.write_shut || peer.read_shut || (stream && !peer.open) {
             return Err(EPIPE);

@@ -153,6 +153,15 @@ pub(crate) fn user_id(_: &mut Context<'_>) -> Answer {
     Ok(u64::from(USER_ID))
 }
 
+/// `setuid`, `setgid`: a program may stay who it is.
+pub(crate) fn set_user_id(context: &mut Context<'_>) -> Answer {
+    if context.uint(0) == USER_ID {
+        Ok(0)
+    } else {
+        Err(EPERM.into())
+    }
+}
+
 /// `getresuid`, `getresgid`: real, effective, saved.
 pub(crate) fn user_ids(context: &mut Context<'_>) -> Answer {
     for index in 0..3 {
@@ -216,6 +225,14 @@ pub(crate) fn prctl(context: &mut Context<'_>) -> Answer {
     // linux/prctl.h
     const SET_NAME: i32 = 15;
     const GET_NAME: i32 = 16;
+    const SET_PDEATHSIG: i32 = 1;
+    const GET_PDEATHSIG: i32 = 2;
+    const GET_DUMPABLE: i32 = 3;
+    const GET_KEEPCAPS: i32 = 7;
+    const SET_TIMERSLACK: i32 = 29;
+    const SET_NO_NEW_PRIVS: i32 = 38;
+    const GET_NO_NEW_PRIVS: i32 = 39;
+    let rest = |from| (from..5).all(|index| context.word(index) == 0);
     let address = context.word(1);
     match context.int(0) {
         SET_NAME => {
@@ -230,6 +247,17 @@ pub(crate) fn prctl(context: &mut Context<'_>) -> Answer {
             context.write(address, &name)?;
             Ok(0)
         }
+        // There is no parent.
+        SET_PDEATHSIG if address <= 64 => Ok(0),
+        GET_PDEATHSIG => {
+            context.write(address, &0_u32.to_le_bytes())?;
+            Ok(0)
+        }
+        GET_DUMPABLE => Ok(1),
+        GET_KEEPCAPS | SET_TIMERSLACK => Ok(0),
+        // It never gets any.
+        SET_NO_NEW_PRIVS if address == 1 && rest(2) => Ok(0),
+        GET_NO_NEW_PRIVS if rest(1) => Ok(1),
         _ => Err(EINVAL.into()),
     }
 }

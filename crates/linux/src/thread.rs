@@ -130,9 +130,27 @@ pub(crate) fn sched_getscheduler(context: &mut Context<'_>) -> Answer {
 
 /// `sched_getparam(pid, param)`: priority 0.
 pub(crate) fn sched_getparam(context: &mut Context<'_>) -> Answer {
+    if context.word(1) == 0 {
+        return Err(EINVAL.into());
+    }
     check_is_thread(context, 0)?;
     context.write(context.word(1), &0_i32.to_le_bytes())?;
     Ok(0)
+}
+
+/// `sched_setscheduler(pid, policy, param)`: it stays `SCHED_OTHER`.
+pub(crate) fn sched_setscheduler(context: &mut Context<'_>) -> Answer {
+    if context.word(2) == 0 {
+        return Err(EINVAL.into());
+    }
+    let priority: [u8; 4] = context.read(context.word(2))?;
+    check_is_thread(context, 0)?;
+    // SCHED_OTHER, SCHED_BATCH, SCHED_IDLE; SCHED_FIFO, SCHED_RR
+    match (context.int(1), i32::from_le_bytes(priority)) {
+        (0 | 3 | 5, 0) => Ok(0),
+        (1 | 2, 1..=99) => Err(EPERM.into()),
+        _ => Err(EINVAL.into()),
+    }
 }
 
 /// `sched_get_priority_max(policy)`
@@ -156,10 +174,22 @@ fn priority_bound(context: &Context<'_>, real_time: u64) -> Answer {
 
 /// `getpriority(which, who)`: nice 0, which the call reports as 20.
 pub(crate) fn getpriority(context: &mut Context<'_>) -> Answer {
-    if (0..=2).contains(&context.int(0)) {
-        Ok(20)
-    } else {
-        Err(EINVAL.into())
+    check_priority_target(context)?;
+    Ok(20)
+}
+
+/// `setpriority(which, who, priority)`: there is nobody to be nice to.
+pub(crate) fn setpriority(context: &mut Context<'_>) -> Answer {
+    check_priority_target(context)?;
+    Ok(0)
+}
+
+fn check_priority_target(context: &Context<'_>) -> Result<(), Failure> {
+    // PRIO_PROCESS, PRIO_PGRP, PRIO_USER of linux/resource.h
+    match context.int(0) {
+        0 | 1 if check_is_thread(context, 1).is_err() => Err(ESRCH.into()),
+        0..=2 => Ok(()),
+        _ => Err(EINVAL.into()),
     }
 }
 

@@ -83,7 +83,7 @@ fn mmap_hints_and_fixed_addresses() {
     let mut machine = Machine::new();
     let wanted = 0x3000_0000;
     assert_eq!(
-        machine.value("mmap", &[wanted + 1, PAGE, RW, ANON, int(-1), 0]),
+        machine.value("mmap", &[wanted + PAGE + 1, PAGE, RW, ANON, int(-1), 0]),
         wanted + PAGE
     );
     let taken = machine.value("mmap", &[wanted + PAGE, PAGE, RW, ANON, int(-1), 0]);

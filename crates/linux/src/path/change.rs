@@ -364,6 +364,9 @@ pub(crate) fn utimensat(context: &mut Context<'_>) -> Answer {
         }
     };
     let flags = context.uint(3);
+    if flags & !(AT_SYMLINK_NOFOLLOW | super::AT_EMPTY_PATH) != 0 {
+        return Err(EINVAL.into());
+    }
     if context.word(1) == 0 || super::means_descriptor(context, flags)? {
         let file = writable_file(context)?;
         rustix::fs::futimens(file.host(), &times).map_err(Errno::from)?;

@@ -68,6 +68,10 @@ pub(crate) fn statx(context: &mut Context<'_>) -> Answer {
     if flags & !(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW | AT_HARMLESS) != 0 {
         return Err(EINVAL.into());
     }
+    // STATX__RESERVED of linux/stat.h
+    if context.uint(3) & 0x8000_0000 != 0 {
+        return Err(EINVAL.into());
+    }
     let found = if means_descriptor(context, flags)? {
         of_descriptor_or_directory(context)?
     } else {

@@ -36,6 +36,7 @@ const POINTERS: &[(&str, &[u64])] = &[
     ("rt_sigpending", &[P, 8]),
     ("sigaltstack", &[P, P]),
     ("sched_getparam", &[0, P]),
+    ("sched_setscheduler", &[0, 0, P]),
     ("prctl", &[15, P]),
     ("prctl", &[16, P]),
     ("arch_prctl", &[0x1003, P]),
@@ -89,6 +90,9 @@ const POINTERS: &[(&str, &[u64])] = &[
 
 /// Calls without a pointer that is followed, or (second line) only passed to the address space.
 const NO_POINTERS: &[&str] = &[
+    "setuid",
+    "setgid",
+    "setpriority",
     "preadv2",
     "pwritev2",
     "read",

@@ -224,7 +224,6 @@ CASE(x87)
 	}
 FAULTY(illegal_instruction, SIGILL, "ud2")
 FAULTY(breakpoint, SIGTRAP, "int3")
-FAULTY(software_interrupt, SIGSEGV, "int $0x90")
 FAULTY(privileged_instruction, SIGSEGV, "hlt")
 FAULTY(privileged_register, SIGSEGV, "mov %%cr0, %%rax")
 FAULTY(port, SIGSEGV, "outb %%al, $0x80")

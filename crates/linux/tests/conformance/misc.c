@@ -30,7 +30,6 @@ CASE(process_name)
 CASE(process_flags)
 {
 	int number = -1;
-	SHOW(prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0));
 	SHOW(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
 	SHOW(prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0));
 	SHOW(prctl(PR_GET_PDEATHSIG, &number));
