@@ -37,6 +37,10 @@ bench: ## measures, prints, and writes target/bench.json
 	$(CARGO) build --release --locked --package vmod_tinykvm
 	$(CARGO) run --release --locked --package tinykvm-benches -- $(BENCH)
 
+fuzz: ## 10 million arbitrary system calls against the personality; make fuzz FUZZ="--seconds 30"
+	@$(DEPENDENCIES) build
+	$(CARGO) run --profile checked --locked --package tinykvm-fuzz -- $(FUZZ)
+
 lint: ## formatting, clippy, documentation, house rules
 	@.ci/lint
 
@@ -55,4 +59,4 @@ headers: ## regenerates guest/c/include/tinykvm_abi.h from crates/abi
 ci: ## everything that a change has to pass
 	@.ci/run
 
-.PHONY: help build demo test vtc programs test-svm bench lint fmt doc headers ci
+.PHONY: help build demo test vtc programs test-svm bench fuzz lint fmt doc headers ci
