@@ -364,7 +364,7 @@ pub(crate) fn utimensat(context: &mut Context<'_>) -> Answer {
         }
     };
     let flags = context.uint(3);
-    if flags & !(AT_SYMLINK_NOFOLLOW | super::AT_EMPTY_PATH) != 0 {
+    if flags & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0 {
         return Err(EINVAL.into());
     }
     if context.word(1) == 0 || super::means_descriptor(context, flags)? {

@@ -17,6 +17,7 @@ mod requests;
 mod state;
 mod support;
 mod threads;
+mod unique;
 
 use std::process::ExitCode;
 
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         state::cases(),
         loading::cases(),
         threads::cases(),
+        unique::cases(),
     ];
     tinykvm_testkit::harness::run(cases.into_iter().flatten().collect())
 }
