@@ -43,20 +43,12 @@ pub(crate) const DIFFERENCES: &[(&str, &str)] = &[
         "A directory as the source is EISDIR, not EINVAL.",
     ),
     (
-        "errors::signalfd4",
-        "There is no signalfd: programs that try it wait with sigtimedwait or a handler.",
-    ),
-    (
         "errors::splice",
         "splice is EINVAL for all descriptors, after which libraries copy.",
     ),
     (
         "errors::write",
         "A length beyond the end of memory is cut, and an error only if bytes would come from there.",
-    ),
-    (
-        "events::signalfd",
-        "There is no signalfd: programs that try it wait with sigtimedwait or a handler.",
     ),
     (
         "faults::file_that_ends_before_its_mapping",
