@@ -17,6 +17,10 @@ use tinykvm_testkit::{Toolchain, compile_file};
 /// An area: its name, which is that of its source file, and what it is about.
 pub(crate) const AREAS: &[(&str, &str)] = &[
     ("threads", "threads, locks, conditions, cancellation"),
+    (
+        "threads_more",
+        "time slices, ends, names, stacks, identities of threads",
+    ),
     ("futex", "futexes as the kernel offers them"),
     ("signals", "handlers, masks, queues, waiting for signals"),
     (
