@@ -2,12 +2,17 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::RwLock;
 use std::time::Duration;
 
 use crate::{differences, native, virtual_machine};
 
 /// A case ends within this, natively and in the virtual machine.
 pub(crate) const TIME_LIMIT: Duration = Duration::from_secs(20);
+
+/// Held for reading while a process is started. Until it has become another program it holds
+/// copies of this one's descriptors, and with them the locks that a virtual machine gives back.
+pub(crate) static STARTING: RwLock<()> = RwLock::new(());
 
 /// How a program ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +52,8 @@ impl Drop for Directory {
 pub(crate) fn run(name: &str, program: &Path, case: &str) -> Result<(), String> {
     let native = in_directory(case, |directory| native::run(program, case, directory))?;
     let virtual_ = in_directory(case, |directory| {
+        let has_locks = case.contains("locks");
+        let _alone = has_locks.then(|| STARTING.write());
         virtual_machine::run(program, case, directory)
     });
     let same = virtual_.as_ref() == Ok(&native);

@@ -7,7 +7,7 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::compare::{End, Outcome, TIME_LIMIT};
+use crate::compare::{End, Outcome, STARTING, TIME_LIMIT};
 
 /// The names of the cases in a program.
 pub(crate) fn cases(program: &Path) -> std::io::Result<Vec<String>> {
@@ -19,6 +19,7 @@ pub(crate) fn cases(program: &Path) -> std::io::Result<Vec<String>> {
 /// Runs a case in a directory.
 pub(crate) fn run(program: &Path, case: &str, directory: &str) -> Result<Outcome, String> {
     let text = |error: std::io::Error| format!("native: {error}");
+    let starting = STARTING.read();
     let mut child = Command::new(program)
         .args([case, directory])
         .env_clear()
@@ -28,6 +29,7 @@ pub(crate) fn run(program: &Path, case: &str, directory: &str) -> Result<Outcome
         .stderr(Stdio::null())
         .spawn()
         .map_err(text)?;
+    drop(starting);
     let mut stdout = child.stdout.take().ok_or("native: no standard output")?;
     let reader = thread::spawn(move || {
         let mut bytes = Vec::new();
