@@ -32,13 +32,12 @@ fn main() {
         ctx.eval::<(), _>(SCRIPT).expect("a script");
     });
     let call = |name: &str, number: u32| {
-        let text = context.with(|ctx| {
+        context.with(|ctx| {
             let function: Function = ctx.globals().get(name).expect("a function");
             function.call::<_, ()>((number,)).expect("a call");
             while ctx.execute_pending_job() {}
             ctx.globals().get::<_, String>("result").expect("a result")
-        });
-        text
+        })
     };
     program::serve(
         |number| call("render", number),

@@ -83,7 +83,7 @@ fn conditions() -> (bool, bool) {
 
 fn panics(number: u32) -> String {
     let result = catch_unwind(AssertUnwindSafe(|| {
-        assert!(number % 2 == 0, "odd: {number}");
+        assert!(number.is_multiple_of(2), "odd: {number}");
         number
     }));
     match result {
