@@ -24,8 +24,13 @@ pub(crate) enum Command {
     Call(Call),
     /// Measures warm calls.
     Bench(Bench),
-    /// Says whether programs can run on this host, and what to do if not.
-    Doctor,
+    /// Says whether programs can run on this host, and what to do if not; or what files a program
+    /// needs to start.
+    Doctor(Doctor),
+    /// Runs a program with everything allowed, and prints the permissions that it needed.
+    ///
+    /// Everything means all files and the network that you have: only for programs you trust.
+    Learn(Learn),
 }
 
 /// A program and how it is configured.
@@ -57,6 +62,13 @@ pub(crate) struct Request {
     #[arg(long, default_value = "/")]
     pub(crate) url: String,
 
+    #[command(flatten)]
+    pub(crate) fields: Fields,
+}
+
+/// What else is requested.
+#[derive(Debug, Args)]
+pub(crate) struct Fields {
     /// The argument that the program gets.
     #[arg(long, default_value = "")]
     pub(crate) arg: String,
@@ -104,4 +116,33 @@ pub(crate) struct Bench {
     /// How many threads call at the same time, each with a VM of its own.
     #[arg(long, short = 't', default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..))]
     pub(crate) threads: u8,
+}
+
+/// Options of `doctor`.
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    /// Look at this program's dynamic loader and libraries instead of the host.
+    pub(crate) program: Option<PathBuf>,
+}
+
+/// Options of `learn`.
+#[derive(Debug, Args)]
+pub(crate) struct Learn {
+    #[command(flatten)]
+    pub(crate) target: Target,
+
+    /// Make a request with this URL when the program is ready. Can be given several times.
+    #[arg(long)]
+    pub(crate) url: Vec<String>,
+
+    /// Print only JSON, as it can be given to `--config`.
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) fields: Fields,
+
+    /// Arguments of its `main()`.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) arguments: Vec<String>,
 }

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use tinykvm_runtime::{CallRequest, PlainTransaction, Response, Verdict};
 
-use crate::args::{Call, Request};
+use crate::args::{Call, Fields, Request};
 use crate::console::{Error, print, status};
 
 /// How much of the body is copied at a time.
@@ -27,6 +27,13 @@ pub(crate) struct Prepared {
 impl Request {
     /// Reads the body and checks the fields.
     pub(crate) fn prepare(&self) -> Result<Prepared, Error> {
+        self.fields.prepare(&self.url)
+    }
+}
+
+impl Fields {
+    /// Reads the body and checks the fields of a request with this URL.
+    pub(crate) fn prepare(&self, url: &str) -> Result<Prepared, Error> {
         let body = self.body.as_deref().map(read_body).transpose()?;
         let mut content_type = String::new();
         let mut headers = Vec::new();
@@ -41,7 +48,7 @@ impl Request {
         }
         let default = if body.is_some() { "POST" } else { "GET" };
         Ok(Prepared {
-            url: self.url.clone(),
+            url: url.to_owned(),
             argument: self.arg.clone(),
             method: self.method.clone().unwrap_or_else(|| default.to_owned()),
             content_type,

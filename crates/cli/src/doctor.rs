@@ -2,6 +2,7 @@
 
 mod access;
 mod host;
+pub(crate) mod program;
 mod trial;
 
 use std::fmt;

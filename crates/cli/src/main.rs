@@ -12,6 +12,8 @@ mod bench;
 mod call;
 mod console;
 mod doctor;
+mod learn;
+mod rules;
 mod run;
 mod target;
 
@@ -26,7 +28,11 @@ fn main() -> ExitCode {
         Command::Run(options) => run::run(&options),
         Command::Call(options) => call::call(&options),
         Command::Bench(options) => bench::bench(&options),
-        Command::Doctor => Ok(doctor::doctor()),
+        Command::Doctor(options) => match &options.program {
+            Some(program) => doctor::program::program(program),
+            None => Ok(doctor::doctor()),
+        },
+        Command::Learn(options) => learn::learn(&options),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("tinykvm: {error}");

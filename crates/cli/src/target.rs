@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use tinykvm_runtime::{Program, Programs};
+use tinykvm_runtime::{Journal, Program, Programs};
 
 use crate::args::Target;
 use crate::console::{Error, Terminal};
@@ -21,11 +21,18 @@ impl Target {
     /// Configures the program; `extra` is a configuration that the command itself wants, which
     /// the user's overrides.
     pub(crate) fn configure(&self, extra: &str, output: bool) -> Result<Configured, Error> {
-        let name = self
-            .program
-            .file_stem()
-            .map_or_else(|| "program".into(), |stem| stem.to_string_lossy());
-        let programs = Programs::with_journal(Arc::new(Terminal::new(&name, output)));
+        let journal = Arc::new(Terminal::new(&name_of(&self.program), output));
+        self.configure_with(extra, journal)
+    }
+
+    /// The same with another journal.
+    pub(crate) fn configure_with(
+        &self,
+        extra: &str,
+        journal: Arc<dyn Journal>,
+    ) -> Result<Configured, Error> {
+        let name = name_of(&self.program);
+        let programs = Programs::with_journal(journal);
         let path = self
             .program
             .to_str()
@@ -42,6 +49,14 @@ impl Target {
             .ok_or_else(|| Error::Argument("no such program".to_owned()))?;
         Ok(Configured { programs, program })
     }
+}
+
+/// What a program is called: its file without the extension.
+pub(crate) fn name_of(program: &Path) -> String {
+    program
+        .file_stem()
+        .map_or_else(|| "program".into(), |stem| stem.to_string_lossy())
+        .into_owned()
 }
 
 /// JSON text as it is, or the contents of a file.

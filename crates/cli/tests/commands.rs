@@ -68,6 +68,8 @@ fn main() -> ExitCode {
         Case::kvm("run", run_command),
         Case::kvm("call", call_command),
         Case::kvm("bench", bench_command),
+        Case::kvm("learn", learn_command),
+        Case::new("doctor of a program", doctor_of_a_program),
         Case::kvm("doctor", doctor_command),
     ])
 }
@@ -164,5 +166,142 @@ fn doctor_command() -> Result<(), String> {
     for line in ["Linux", "KVM_CAP_SYNC_REGS", "open files", "KVM "] {
         assert!(out.contains(line), "no {line} in:\n{out}");
     }
+    Ok(())
+}
+
+/// Uses files of the directory that is its argument, and fails if one of them can't be used.
+const USES_FILES: &str = r#"
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <tinykvm.h>
+static const char *base;
+static void need(const char *name, int flags)
+{
+    char path[512];
+    snprintf(path, sizeof path, "%s/%s", base, name);
+    int fd = open(path, flags, 0600);
+    if (fd < 0) {
+        perror(path);
+        exit(9);
+    }
+    close(fd);
+}
+static void get(const char *url, const char *arg)
+{
+    need("requested", O_RDONLY);
+    backend_response_str(200, "text/plain", "ok");
+}
+int main(int argc, char **argv)
+{
+    char path[512];
+    struct stat st;
+    base = argv[1];
+    stat(base, &st);
+    open("/etc/passwd", O_RDONLY);
+    open("/nowhere/at/all", O_RDONLY);
+    need("one", O_RDONLY);
+    need("two", O_RDONLY);
+    need("written", O_WRONLY | O_CREAT | O_TRUNC);
+    snprintf(path, sizeof path, "%s/listed", base);
+    DIR *dir = opendir(path);
+    if (!dir || !readdir(dir))
+        exit(8);
+    closedir(dir);
+    set_backend_get(get);
+    wait_for_requests();
+}
+"#;
+
+fn learn_command() -> Result<(), String> {
+    let base = std::env::temp_dir().join(format!("tinykvm-learn-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&base);
+    std::fs::create_dir_all(base.join("listed/inner")).unwrap();
+    for name in ["one", "two", "requested"] {
+        std::fs::write(base.join(name), name).unwrap();
+    }
+    let base = base.canonicalize().unwrap().display().to_string();
+    let program = compile_c(USES_FILES, &[]).display().to_string();
+    let learn = ["learn", "--url", "/", "--json", &program, &base];
+    let (status, json, err) = finished(&mut command(&learn));
+    assert_eq!(status, 0, "{err}");
+    assert!(err.contains("WARNING") && err.contains("network"), "{err}");
+    let wanted = serde_json::json!({ "allowed_paths": [
+        { "real": format!("{base}/listed"), "prefix": false },
+        format!("{base}/one"),
+        format!("{base}/requested"),
+        format!("{base}/two"),
+        { "real": format!("{base}/written"), "prefix": false, "writable": true },
+    ]});
+    let learnt: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(learnt, wanted, "{err}");
+
+    let answers = |config: &serde_json::Value| {
+        let mut config = config.clone();
+        config["main_arguments"] = serde_json::json!([base]);
+        let config = config.to_string();
+        finished(&mut command(&["call", &program, "--config", &config]))
+    };
+    let (status, out, err) = answers(&learnt);
+    assert_eq!((status, out.as_str()), (0, "ok"), "{err}");
+    for left_out in 0..5 {
+        let mut less = learnt.clone();
+        less["allowed_paths"]
+            .as_array_mut()
+            .unwrap()
+            .remove(left_out);
+        let (status, _, err) = answers(&less);
+        assert_ne!(status, 0, "without entry {left_out}");
+        assert!(err.contains("denied"), "without entry {left_out}: {err}");
+    }
+
+    let learn = ["learn", "--url", "/", &program, &base];
+    let (_, out, _) = finished(&mut command(&learn));
+    for line in [
+        format!("read, \"{base}/listed\");"),
+        format!("read, \"{base}/requested\");"),
+        format!("write, \"{base}/written\");"),
+    ] {
+        assert!(out.contains(&line), "no {line} in {out}");
+    }
+    std::fs::remove_dir_all(&base).unwrap();
+    Ok(())
+}
+
+fn doctor_of_a_program() -> Result<(), String> {
+    let (status, out, err) = finished(&mut command(&["doctor", &program()]));
+    assert_eq!(status, 0, "{err}");
+    assert!(out.contains("statically linked"), "{out}");
+
+    let (status, out, err) = finished(&mut command(&["doctor", "/bin/sh"]));
+    assert_eq!(status, 0, "{out}{err}");
+    assert!(
+        out.contains("libc.so.6 =>") && out.contains("ld-linux"),
+        "{out}"
+    );
+    assert!(out.contains("\"libraries\": true"), "{out}");
+
+    let (status, _, err) = finished(&mut command(&["doctor", "/etc/passwd"]));
+    assert_eq!(status, 2);
+    assert!(
+        err.contains("/etc/passwd") && err.contains("not an ELF"),
+        "{err}"
+    );
+
+    // A library that is not there.
+    let mut bytes = std::fs::read("/bin/sh").unwrap();
+    let at = bytes
+        .windows(9)
+        .position(|text| text == b"libc.so.6")
+        .unwrap();
+    bytes[at + 3] = b'Q';
+    let path = std::env::temp_dir().join(format!("tinykvm-doctor-{}", std::process::id()));
+    std::fs::write(&path, bytes).unwrap();
+    let (status, out, _) = finished(&mut command(&["doctor", path.to_str().unwrap()]));
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(status, 1);
+    assert!(out.contains("[!!] libQ.so.6"), "{out}");
     Ok(())
 }

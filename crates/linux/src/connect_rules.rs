@@ -37,6 +37,7 @@ pub struct ConnectRuleError {
 pub struct ConnectRules {
     rules: Vec<Rule>,
     resolvers: Vec<SocketAddr>,
+    audit: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,6 +78,17 @@ pub(crate) struct Learnt {
 }
 
 impl ConnectRules {
+    /// Allows every place, reported to [`Host::connected`](crate::Host::connected). Not for
+    /// programs that are not trusted.
+    pub fn audit(&mut self) {
+        self.audit = true;
+    }
+
+    /// True after [`Self::audit`].
+    pub(crate) fn is_audit(&self) -> bool {
+        self.audit
+    }
+
     /// Adds a rule.
     ///
     /// # Errors
@@ -132,7 +144,7 @@ impl ConnectRules {
     /// True if nothing is allowed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.rules.is_empty()
+        self.rules.is_empty() && !self.audit
     }
 
     /// Names in the rules with the addresses that were found, for `/etc/hosts`.
@@ -153,40 +165,43 @@ impl ConnectRules {
     #[must_use]
     pub fn uses_dns(&self) -> bool {
         let asks = |rule: &Rule| matches!(rule, Rule::Name { .. } | Rule::Dns);
-        self.rules.iter().any(asks)
+        self.audit || self.rules.iter().any(asks)
     }
 
     /// True if a socket may go to this address.
     pub(crate) fn allows(&self, to: SocketAddr, learnt: &BTreeSet<Learnt>) -> bool {
         let (address, port) = (to.ip().to_canonical(), to.port());
-        self.rules.iter().any(|rule| match rule {
-            Rule::Network { network, ports } => ports.contains(&port) && network.allows(address),
-            Rule::Name {
-                name,
-                ports,
-                addresses,
-            } => {
-                let told = |one: &Learnt| one.address == address && name.matches(&one.name);
-                ports.contains(&port)
-                    && name.may_be(address)
-                    && (addresses.contains(&address)
-                        || (name.is_localhost() && address.is_loopback())
-                        || learnt.iter().any(told))
-            }
-            Rule::Unix(_) | Rule::Dns => false,
-        })
+        self.audit
+            || self.rules.iter().any(|rule| match rule {
+                Rule::Network { network, ports } => {
+                    ports.contains(&port) && network.allows(address)
+                }
+                Rule::Name {
+                    name,
+                    ports,
+                    addresses,
+                } => {
+                    let told = |one: &Learnt| one.address == address && name.matches(&one.name);
+                    ports.contains(&port)
+                        && name.may_be(address)
+                        && (addresses.contains(&address)
+                            || (name.is_localhost() && address.is_loopback())
+                            || learnt.iter().any(told))
+                }
+                Rule::Unix(_) | Rule::Dns => false,
+            })
     }
 
     /// True if a socket may go to this socket file: an absolute path without `.` and `..`.
     pub(crate) fn allows_unix(&self, path: &[u8]) -> bool {
         let is_it = |rule: &Rule| matches!(rule, Rule::Unix(allowed) if allowed == path);
-        self.rules.iter().any(is_it)
+        self.audit || self.rules.iter().any(is_it)
     }
 
     /// True if a rule gives access to the addresses of this name.
     pub(crate) fn names_rule(&self, wanted: &str) -> bool {
         let is_it = |rule: &Rule| matches!(rule, Rule::Name { name, .. } if name.matches(wanted));
-        self.rules.iter().any(is_it)
+        self.audit || self.rules.iter().any(is_it)
     }
 
     /// True if the program may ask DNS for this name.

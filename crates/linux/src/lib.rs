@@ -118,6 +118,12 @@ pub trait Host {
     fn used(&mut self, call: &'static str, path: &[u8], write: bool) {
         let _ = (call, path, write);
     }
+
+    /// In an audit ([`ConnectRules::audit`]): the program sent a socket there; `to` is the rule
+    /// that allows it.
+    fn connected(&mut self, to: &str) {
+        let _ = to;
+    }
 }
 
 /// The most bytes that [`Host::output`] gets at a time.

@@ -182,6 +182,8 @@ pub(crate) struct Settings {
     pub(crate) directory: String,
     /// Output of the program goes to the host's log, too, not only to the request's.
     pub(crate) stdout: bool,
+    /// Everything is allowed, and told to the journal. No key of a configuration says this.
+    pub(crate) audit: bool,
 }
 
 /// One mebibyte, the unit of sizes in configurations.
@@ -211,6 +213,7 @@ impl Default for Settings {
             connect: ConnectRules::default(),
             directory: "/".to_owned(),
             stdout: false,
+            audit: false,
         }
     }
 }

@@ -160,7 +160,7 @@ impl Instance {
 
     /// Where output goes besides the request's log.
     pub(crate) fn journal_of_output(&self) -> Option<&dyn Journal> {
-        self.settings.stdout.then_some(&*self.journal)
+        (self.settings.stdout || self.settings.audit).then_some(&*self.journal)
     }
 
     /// Nobody gets a fork any more; those in use are given up when they are done.

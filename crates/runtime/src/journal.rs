@@ -1,5 +1,21 @@
 //! Where lines go that belong to no request: what happens while programs are loaded.
 
+/// What a program used in an audit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Used<'a> {
+    /// A path.
+    Path {
+        /// The system call.
+        call: &'static str,
+        /// The path, absolute.
+        path: &'a [u8],
+        /// It was to be changed.
+        write: bool,
+    },
+    /// A place that a socket went to, as a rule of `connect`.
+    Place(&'a str),
+}
+
 /// A log for what belongs to no request.
 pub trait Journal: Send + Sync {
     /// An informative line.
@@ -7,6 +23,11 @@ pub trait Journal: Send + Sync {
 
     /// A line about something that went wrong.
     fn error(&self, line: &str);
+
+    /// In an audit ([`Programs::audit`](crate::Programs::audit)): what the program used.
+    fn used(&self, used: Used<'_>) {
+        let _ = used;
+    }
 }
 
 /// Forgets everything.

@@ -48,8 +48,8 @@ mod verdict;
 
 pub use config::ConfigError;
 pub use counters::{Counters, counters};
-pub use journal::Journal;
-pub use permissions::Access;
+pub use journal::{Journal, Used};
+pub use permissions::{Access, is_library};
 pub use plain::{Cacheable, PlainTransaction};
 pub use program::Program;
 pub use programs::Programs;

@@ -13,7 +13,7 @@ use tinykvm_linux::{Permissions, Process, ProcessOptions, StartError, VDSO};
 use crate::api::{Host, Registration, Stage};
 use crate::config::Settings;
 use crate::instance::{Booted, Instance};
-use crate::journal::Journal;
+use crate::journal::{Journal, Used};
 use crate::output::Output;
 use crate::permissions::{connect_rules, permissions};
 use crate::run::{Failure, Machine, RunLimits, Stop, run};
@@ -139,7 +139,16 @@ pub(crate) fn load(
     })?;
     let permissions = Arc::new(permissions(name, &settings, &**journal));
     let interpreter = match image.interpreter() {
-        Some(wanted) => Some(open_interpreter(&path, &permissions, wanted)?),
+        Some(wanted) => {
+            if settings.audit {
+                journal.used(Used::Path {
+                    call: "execve",
+                    path: wanted,
+                    write: false,
+                });
+            }
+            Some(open_interpreter(&path, &permissions, wanted)?)
+        }
         None => None,
     };
     let engine = Engine::get().map_err(LoadError::NoKvm)?;

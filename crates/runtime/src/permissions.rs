@@ -61,6 +61,15 @@ const LIBRARIES: [(&str, PathKind); 6] = [
 /// The word that stands for them.
 const LIBRARIES_WORD: &str = "libraries";
 
+/// True if the key `libraries` allows reading this absolute path.
+#[must_use]
+pub fn is_library(path: &str) -> bool {
+    LIBRARIES.iter().any(|&(known, kind)| {
+        path.strip_prefix(known)
+            .is_some_and(|rest| rest.is_empty() || kind == PathKind::Tree && rest.starts_with('/'))
+    })
+}
+
 /// Adds what `allow()` said to the settings of a program.
 ///
 /// # Errors
@@ -110,9 +119,15 @@ pub(crate) fn allow(settings: &mut Settings, access: Access, what: &str) -> Resu
 
 /// Opens what the settings name. What is missing is reported, and does not exist for the program.
 pub(crate) fn permissions(name: &str, settings: &Settings, journal: &dyn Journal) -> Permissions {
-    let mut all = Permissions::default();
     let complain = |error: &dyn std::fmt::Display| {
         journal.error(&format!("{name}: allowed, but not there: {error}"));
+    };
+    let mut all = match settings.audit {
+        true => Permissions::audit().unwrap_or_else(|error| {
+            complain(&error);
+            Permissions::default()
+        }),
+        false => Permissions::default(),
     };
     for setting in &settings.paths {
         if let Err(error) = all.allow(&rule(setting)) {
@@ -177,6 +192,9 @@ fn rule(setting: &PathSetting) -> PathRule {
 /// The connect rules with names looked up, and the host's resolvers if the program may use them.
 pub(crate) fn connect_rules(settings: &Settings) -> ConnectRules {
     let mut rules = settings.connect.clone();
+    if settings.audit {
+        rules.audit();
+    }
     if rules.is_empty() {
         return rules;
     }

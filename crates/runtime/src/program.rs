@@ -184,6 +184,18 @@ impl Program {
             .map_err(|reason| ConfigError::BadPermission { reason })
     }
 
+    /// Allows everything and tells the journal what is used, from the start on.
+    pub(crate) fn audit(&self) -> Result<(), ConfigError> {
+        let state = lock(&self.state);
+        if !matches!(state.phase, Phase::Idle) {
+            return Err(ConfigError::AlreadyStarted {
+                program: self.name.clone(),
+            });
+        }
+        lock(&self.settings).audit = true;
+        Ok(())
+    }
+
     pub(crate) fn configure(&self, json: &str) -> Result<(), ConfigError> {
         let state = lock(&self.state);
         if !matches!(state.phase, Phase::Idle) {

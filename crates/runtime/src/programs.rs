@@ -63,6 +63,16 @@ impl Programs {
         self.known(name)?.allow(access, what)
     }
 
+    /// Lets a program have all files and the network that the user of this process has, and tells
+    /// [`Journal::used`] what it uses beyond its own rules. It finds out what a trusted program
+    /// needs; no configuration can ask for it.
+    ///
+    /// # Errors
+    /// [`ConfigError::UnknownProgram`], [`ConfigError::AlreadyStarted`].
+    pub fn audit(&self, name: &str) -> Result<(), ConfigError> {
+        self.known(name)?.audit()
+    }
+
     /// Replaces the arguments of a program's `main()` behind `argv[0]`, from its next start on.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ use tinykvm_linux::{Flow, Process, Stream};
 
 use crate::api::{Abort, Action, BadAnswer, Host, dispatch};
 use crate::inputs::InputError;
+use crate::journal::Used;
 use crate::verdict::Verdict;
 
 /// A VM that can be run: one that boots, or a fork.
@@ -248,6 +249,18 @@ impl tinykvm_linux::Host for Host<'_> {
     fn unknown_call(&mut self, number: u64) {
         let line = format!("{}: system call {number} is not implemented", self.program);
         self.note(&line);
+    }
+
+    fn used(&mut self, call: &'static str, path: &[u8], write: bool) {
+        if let Some(journal) = self.journal {
+            journal.used(Used::Path { call, path, write });
+        }
+    }
+
+    fn connected(&mut self, to: &str) {
+        if let Some(journal) = self.journal {
+            journal.used(Used::Place(to));
+        }
     }
 
     fn denied(&mut self, call: &'static str, path: &[u8]) {

@@ -69,7 +69,8 @@ impl Grant {
             walked,
             writable: grant.writable,
             by_name: matches!(grant.anchor, Anchor::Name(..)),
-            audit: permissions.is_audit(),
+            // What rules of the program's own allow is no news.
+            audit: permissions.is_audit() && grant.shown.is_empty(),
         }
     }
 

@@ -263,3 +263,13 @@ fn resolvers_come_from_the_hosts_file() {
     assert!(rules.is_resolver("[::ffff:192.0.2.1]:53".parse().unwrap()));
     assert!(!rules.is_resolver("192.0.2.1:54".parse().unwrap()));
 }
+
+#[test]
+fn an_audit_allows_every_place() {
+    let mut all = ConnectRules::default();
+    assert!(!allows(&all, "192.0.2.1:80") && !all.allows_unix(b"/run/s"));
+    all.audit();
+    assert!(!all.is_empty() && all.uses_dns() && all.allows_name("example.com"));
+    assert!(allows(&all, "192.0.2.1:80") && allows(&all, "[2001:db8::1]:1"));
+    assert!(all.allows_unix(b"/run/s"));
+}

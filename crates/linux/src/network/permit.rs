@@ -27,10 +27,17 @@ pub(super) fn permit(
     match to {
         Address::Internet(address) => {
             let address = plain(*address);
+            let resolver = !stream && rules.is_resolver(address);
+            // In an audit the resolver's answers tell names, so it is taken for what it is.
+            if resolver && rules.is_audit() {
+                return Ok(Target::Resolver(address));
+            }
             if rules.allows(address, &context.state().objects.learnt) {
+                let rule = internet_rule(context, address);
+                report(context, &rule);
                 return Ok(Target::Internet(address));
             }
-            if !stream && rules.is_resolver(address) {
+            if resolver {
                 return Ok(Target::Resolver(address));
             }
             let text = address.to_string();
@@ -39,6 +46,8 @@ pub(super) fn permit(
         Address::Unix(path) => {
             if rules.allows_unix(path) {
                 let host = SocketAddrUnix::new(path.as_slice()).map_err(|_| EINVAL)?;
+                let rule = format!("unix:{}", String::from_utf8_lossy(path));
+                report(context, &rule);
                 return Ok(Target::Unix(host));
             }
             let name = [b"unix:", path.as_slice()].concat();
@@ -47,6 +56,23 @@ pub(super) fn permit(
         Address::Unspecified => return Err(EINVAL.into()),
     }
     Err(EACCES.into())
+}
+
+/// In an audit: tells the host about a place.
+fn report(context: &mut Context<'_>, rule: &str) {
+    if context.process.options().connect.is_audit() {
+        context.host.connected(rule);
+    }
+}
+
+/// The rule that would allow this address: by the name that it was found by, if any.
+fn internet_rule(context: &Context<'_>, address: SocketAddr) -> String {
+    let learnt = &context.state().objects.learnt;
+    let same = |one: &&crate::connect_rules::Learnt| one.address == address.ip().to_canonical();
+    match learnt.iter().find(same) {
+        Some(found) => format!("{}:{}", found.name, address.port()),
+        None => address.to_string(),
+    }
 }
 
 /// Decides whether the host's resolver may be asked this.

@@ -346,7 +346,7 @@ fn allowed_path(element: &Value<'_>) -> Result<PathSetting, String> {
         _ => return Err(PATHS.to_owned()),
     };
     let (mut real, mut shown) = (None, None);
-    let (mut prefix, mut writable, mut symlink) = (false, false, false);
+    let (mut prefix, mut writable, mut symlink) = (None, false, false);
     for property in &object.properties {
         let found = Found(&property.value);
         match property.name.as_str() {
@@ -358,7 +358,7 @@ fn allowed_path(element: &Value<'_>) -> Result<PathSetting, String> {
                 }
                 _ => return Err(PATHS.to_owned()),
             },
-            "prefix" => prefix = found.flag().map_err(|_| PATHS)?,
+            "prefix" => prefix = Some(found.flag().map_err(|_| PATHS)?),
             "writable" => writable = found.flag().map_err(|_| PATHS)?,
             "symlink" => symlink = found.flag().map_err(|_| PATHS)?,
             _ => return Err(PATHS.to_owned()),
@@ -366,7 +366,7 @@ fn allowed_path(element: &Value<'_>) -> Result<PathSetting, String> {
     }
     let real = real.ok_or(PATHS)?;
     let shown = absolute(shown.unwrap_or_else(|| real.clone()))?;
-    if symlink && (writable || prefix || shown == real) {
+    if symlink && (writable || prefix == Some(true) || shown == real) {
         return Err(
             "without \"writable\" and \"prefix\", and between two paths, for a \"symlink\""
                 .to_owned(),
@@ -377,8 +377,9 @@ fn allowed_path(element: &Value<'_>) -> Result<PathSetting, String> {
     }
     let kind = match (symlink, prefix) {
         (true, _) => PathKind::Link,
-        (false, true) => PathKind::Tree,
-        (false, false) => PathKind::Any,
+        (false, Some(true)) => PathKind::Tree,
+        (false, Some(false)) => PathKind::File,
+        (false, None) => PathKind::Any,
     };
     Ok(PathSetting {
         shown,

@@ -211,7 +211,8 @@ fn paths_that_may_be_had() {
         r#"{"libraries": true, "current_working_directory": "/srv", "allowed_paths": [
             "/etc/app.conf",
             {"real": "/var/lib/app", "virtual": "/data", "prefix": true, "writable": true},
-            {"real": "/data/current", "virtual": "/now", "symlink": true}
+            {"real": "/data/current", "virtual": "/now", "symlink": true},
+            {"real": "/etc/names", "prefix": false}
         ], "connect": ["unix:/run/app.sock"]}"#,
     )
     .expect("valid");
@@ -225,12 +226,13 @@ fn paths_that_may_be_had() {
         path("/etc/app.conf", "/etc/app.conf", PathKind::Any, false),
         path("/data", "/var/lib/app", PathKind::Tree, true),
         path("/now", "/data/current", PathKind::Link, false),
+        path("/etc/names", "/etc/names", PathKind::File, false),
     ];
     assert_eq!(settings.paths, expected);
     assert!(settings.libraries && !settings.connect.is_empty());
     assert_eq!(settings.directory, "/srv");
     let more = apply(&settings, r#"{"allowed_paths": ["/more"]}"#).expect("valid");
-    assert_eq!(more.paths.len(), 4, "lists of paths grow");
+    assert_eq!(more.paths.len(), 5, "lists of paths grow");
 }
 
 #[test]
