@@ -69,6 +69,16 @@ pub const REGEX_SUBST: u32 = 0x10033;
 /// `int sys_regex_copyto(int, int from, int to)`: copies all matching header fields.
 pub const REGEX_COPYTO: u32 = 0x10035;
 
+/// `long sys_set_filter(begin, chunk, end, struct filter_output *, unsigned flags)`: the program
+/// filters bodies with these functions ([what they do](crate::filters)). 0; fills the struct. Only
+/// before the wait call.
+pub const SET_FILTER: u32 = 0x10040;
+
+/// `void sys_filter_write(const void *data, size_t len)`: hands on what is in the
+/// [output buffer](crate::structs::FilterOutput), and then `data`; the buffer is empty after.
+/// Only in the chunk and end functions of a filter.
+pub const FILTER_WRITE: u32 = 0x10041;
+
 /// An older form of registering a callback: accepted, does nothing.
 pub const OLD_SET_BACKEND: u32 = 0x10100;
 

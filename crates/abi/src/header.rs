@@ -11,8 +11,9 @@ use std::vec::Vec;
 use cbindgen::{Builder, Config, DocumentationStyle, EnumConfig, ExportConfig, Language, Style};
 
 use crate::structs::{
-    BackendResponseExtra, CurlFields, CurlOp, CurlOptions, KvmRequest, KvmRequestHeader,
-    KvmSocketEvent, Meminfo, ResponseHeader, SharedMemoryInfo, StreamingContent, VirtBuffer,
+    BackendResponseExtra, CurlFields, CurlOp, CurlOptions, FilterOutput, FilterStart, KvmRequest,
+    KvmRequestHeader, KvmSocketEvent, Meminfo, ResponseHeader, SharedMemoryInfo, StreamingContent,
+    VirtBuffer,
 };
 
 const TOP: &str = "\
@@ -50,6 +51,7 @@ const SECTIONS: &[(&str, &str, &str)] = &[
         "TINYKVM_",
         "Whose headers: the first argument of the HTTP calls",
     ),
+    ("filters", "TINYKVM_FILTER_", "Filters of bodies"),
     ("socket_events", "TINYKVM_SOCKET_", "Socket events"),
     ("values", "TINYKVM_", "Values with a meaning of their own"),
     ("limits", "TINYKVM_LIMIT_", "Limits"),
@@ -70,6 +72,8 @@ const NAMES: &[(&str, &str)] = &[
     ("CurlFields", "curl_fields"),
     ("CurlOptions", "curl_options"),
     ("KvmSocketEvent", "kvm_socket_event"),
+    ("FilterStart", "filter_start"),
+    ("FilterOutput", "filter_output"),
     ("CStringAddress", "const char *"),
     ("TextAddress", "const char *"),
     ("OctetsAddress", "const uint8_t *"),
@@ -170,6 +174,8 @@ fn assertions() -> String {
         CurlFields::LAYOUT,
         CurlOptions::LAYOUT,
         KvmSocketEvent::LAYOUT,
+        FilterStart::LAYOUT,
+        FilterOutput::LAYOUT,
     ];
     let mut text = String::from(
         "#ifdef __cplusplus\n#define TINYKVM_ASSERT static_assert\n#else\n\

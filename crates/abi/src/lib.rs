@@ -11,6 +11,7 @@
 //!
 //! * [`calls`]: the hypercall numbers
 //! * [`callbacks`]: what a guest can register
+//! * [`filters`]: what filters of bodies answer and are told
 //! * [`structs`]: what lies in guest memory, field by field
 //! * [`limits`]: sizes that the host enforces
 //! * [`values`], [`sides`], [`socket_events`]: values with a meaning of their own
@@ -27,6 +28,7 @@ mod header;
 
 pub mod callbacks;
 pub mod calls;
+pub mod filters;
 pub mod limits;
 pub mod port;
 pub mod sides;

@@ -313,6 +313,106 @@ static inline unsigned long http_method(char *out, size_t outlen)
 	return sys_http_method(out, outlen);
 }
 
+/* ---- Filtering bodies ----
+ *
+ * A filter changes a backend's body on its way into the cache, or a cached body on its way to a
+ * client, part by part:
+ *
+ *     static int begin(const struct filter_start *start)
+ *     {
+ *         http_set_str(TINYKVM_RESPONSE, "Content-Type: text/plain");
+ *         return TINYKVM_FILTER_TRANSFORM;
+ *     }
+ *
+ *     static int chunk(const uint8_t *data, size_t len)
+ *     {
+ *         filter_write(data, len);
+ *         return 0;
+ *     }
+ *
+ *     static int end(void)
+ *     {
+ *         filter_write_str("the end");
+ *         return 0;
+ *     }
+ *
+ *     int main(void)
+ *     {
+ *         set_filter(begin, chunk, end);
+ *         wait_for_requests();
+ *     }
+ *
+ * begin() may use the HTTP functions above; chunk() and end() may not, for headers are on their
+ * way then. What the program has in memory lasts from begin() to end(), except on the stack.
+ * Parts have any size, and end anywhere. They may be written to, and are gone when chunk()
+ * returns.
+ */
+
+/* Called once for each body. Answers TINYKVM_FILTER_PASS, _TRANSFORM or _WHOLE_BODY. */
+typedef int (*filter_begin_func)(const struct filter_start *start);
+/* A part of the body. Anything but 0 says that the filter has failed. */
+typedef int (*filter_chunk_func)(const uint8_t *data, size_t len);
+/* The body has ended. Anything but 0 says that the filter has failed. */
+typedef int (*filter_end_func)(void);
+
+/* One for the whole program, in however many files this header is included. */
+__attribute__((weak)) struct filter_output tinykvm_filter_output;
+
+/* The program filters bodies with these functions; before the wait call. `flags` is 0 or
+ * TINYKVM_FILTER_ENCODED. */
+static inline void sys_set_filter(filter_begin_func begin, filter_chunk_func chunk,
+                                  filter_end_func end, unsigned flags)
+{
+	tinykvm_call6(TINYKVM_CALL_SET_FILTER, (long)begin, (long)chunk, (long)end,
+	              (long)&tinykvm_filter_output, flags, 0);
+}
+
+/* The program filters bodies with these functions. They are decoded, whatever the backend sent. */
+static inline void set_filter(filter_begin_func begin, filter_chunk_func chunk, filter_end_func end)
+{
+	sys_set_filter(begin, chunk, end, 0);
+}
+
+/* Hands on what was written so far, and then this. */
+static inline void sys_filter_write(const void *data, size_t len)
+{
+	tinykvm_call3(TINYKVM_CALL_FILTER_WRITE, (long)data, (long)len, 0);
+}
+
+/* Writes output: any amount of it, at any time in chunk() and end(). */
+static inline void filter_write(const void *data, size_t len)
+{
+	struct filter_output *output = &tinykvm_filter_output;
+	if (len <= output->capacity - output->length) {
+		memcpy((uint8_t *)output->data + output->length, data, len);
+		output->length += len;
+	} else {
+		sys_filter_write(data, len);
+	}
+}
+
+static inline void filter_write_str(const char *text)
+{
+	filter_write(text, strlen(text));
+}
+
+/* Room for output, to be written to directly: at least one byte, and `*room` says how much. */
+static inline uint8_t *filter_room(size_t *room)
+{
+	struct filter_output *output = &tinykvm_filter_output;
+	if (output->length == output->capacity) {
+		sys_filter_write(NULL, 0);
+	}
+	*room = output->capacity - output->length;
+	return (uint8_t *)output->data + output->length;
+}
+
+/* So much of that room was written to. */
+static inline void filter_wrote(size_t len)
+{
+	tinykvm_filter_output.length += len;
+}
+
 /* ---- The rest ---- */
 
 /* Writes one entry to the log. */

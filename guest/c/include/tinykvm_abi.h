@@ -137,6 +137,20 @@
 #define TINYKVM_CALL_REGEX_COPYTO 0x10035
 
 /**
+ * `long sys_set_filter(begin, chunk, end, struct filter_output *, unsigned flags)`: the program
+ * filters bodies with these functions (what they do). 0; fills the struct. Only
+ * before the wait call.
+ */
+#define TINYKVM_CALL_SET_FILTER 0x10040
+
+/**
+ * `void sys_filter_write(const void *data, size_t len)`: hands on what is in the
+ * output buffer, and then `data`; the buffer is empty after.
+ * Only in the chunk and end functions of a filter.
+ */
+#define TINYKVM_CALL_FILTER_WRITE 0x10041
+
+/**
  * An older form of registering a callback: accepted, does nothing.
  */
 #define TINYKVM_CALL_OLD_SET_BACKEND 0x10100
@@ -313,6 +327,41 @@
  * The backend response; the same as `RESPONSE` in a backend fetch, and an error elsewhere.
  */
 #define TINYKVM_BACKEND_RESPONSE 5
+
+/* ---- Filters of bodies ---- */
+
+/**
+ * Answer of `begin`: the body is none of the filter's business. It goes on unchanged.
+ */
+#define TINYKVM_FILTER_PASS 0
+
+/**
+ * Answer of `begin`: `chunk` gets the body part by part, as it comes.
+ */
+#define TINYKVM_FILTER_TRANSFORM 1
+
+/**
+ * Answer of `begin`: `chunk` gets the whole body in one piece, which is limited by the
+ * configuration (`max_body`). It is not called for an empty body.
+ */
+#define TINYKVM_FILTER_WHOLE_BODY 2
+
+/**
+ * Flag of `set_filter`: the filter wants the body as it is sent or stored, with its content
+ * encoding (gzip), not decoded.
+ */
+#define TINYKVM_FILTER_ENCODED 1
+
+/**
+ * Flag in `FilterStart`: the body is on its way to a client, not to
+ * the cache.
+ */
+#define TINYKVM_FILTER_DELIVERY 1
+
+/**
+ * Length of a body that nobody knows yet.
+ */
+#define TINYKVM_FILTER_UNKNOWN_LENGTH 18446744073709551615ull
 
 /* ---- Socket events ---- */
 
@@ -773,6 +822,99 @@ struct kvm_socket_event {
   uint64_t data_len;
 };
 
+/**
+ * A body that is about to be filtered.
+ */
+struct filter_start {
+  /**
+   * The request method.
+   */
+  const char *method;
+  /**
+   * The URL of the request.
+   */
+  const char *url;
+  /**
+   * The argument given in VCL.
+   */
+  const char *arg;
+  /**
+   * The configuration given in VCL.
+   */
+  const char *config;
+  /**
+   * Length of `method`.
+   */
+  uint32_t method_len;
+  /**
+   * Length of `url`.
+   */
+  uint32_t url_len;
+  /**
+   * Length of `arg`.
+   */
+  uint32_t arg_len;
+  /**
+   * Length of `config`.
+   */
+  uint32_t config_len;
+  /**
+   * All headers of the request, or NULL.
+   */
+  const struct kvm_request_header *request_headers;
+  /**
+   * All headers of the response, or NULL.
+   */
+  const struct kvm_request_header *response_headers;
+  /**
+   * Number of `request_headers`.
+   */
+  uint32_t num_request_headers;
+  /**
+   * Number of `response_headers`.
+   */
+  uint32_t num_response_headers;
+  /**
+   * Length of the body, or `UNKNOWN_LENGTH`.
+   */
+  uint64_t length;
+  /**
+   * Status of the response.
+   */
+  uint16_t status;
+  /**
+   * Bit 0: the body is on its way to a client.
+   */
+  uint16_t flags;
+  /**
+   * Zero.
+   */
+  uint32_t reserved;
+  /**
+   * Fresh random values.
+   */
+  uint64_t prng[2];
+};
+
+/**
+ * Where a filter writes its output: a buffer of the host's, in guest memory. The program adds to
+ * `length`; the host takes what is there when a function of the filter returns.
+ */
+struct filter_output {
+  /**
+   * The buffer.
+   */
+  void *data;
+  /**
+   * Its size.
+   */
+  uint64_t capacity;
+  /**
+   * How much of it is filled.
+   */
+  uint64_t length;
+};
+
 /* ---- Layout ---- */
 
 #ifdef __cplusplus
@@ -860,6 +1002,28 @@ TINYKVM_OFFSET(kvm_socket_event, remote, 8);
 TINYKVM_OFFSET(kvm_socket_event, arg, 16);
 TINYKVM_OFFSET(kvm_socket_event, data, 24);
 TINYKVM_OFFSET(kvm_socket_event, data_len, 32);
+TINYKVM_SIZE(filter_start, 104);
+TINYKVM_OFFSET(filter_start, method, 0);
+TINYKVM_OFFSET(filter_start, url, 8);
+TINYKVM_OFFSET(filter_start, arg, 16);
+TINYKVM_OFFSET(filter_start, config, 24);
+TINYKVM_OFFSET(filter_start, method_len, 32);
+TINYKVM_OFFSET(filter_start, url_len, 36);
+TINYKVM_OFFSET(filter_start, arg_len, 40);
+TINYKVM_OFFSET(filter_start, config_len, 44);
+TINYKVM_OFFSET(filter_start, request_headers, 48);
+TINYKVM_OFFSET(filter_start, response_headers, 56);
+TINYKVM_OFFSET(filter_start, num_request_headers, 64);
+TINYKVM_OFFSET(filter_start, num_response_headers, 68);
+TINYKVM_OFFSET(filter_start, length, 72);
+TINYKVM_OFFSET(filter_start, status, 80);
+TINYKVM_OFFSET(filter_start, flags, 82);
+TINYKVM_OFFSET(filter_start, reserved, 84);
+TINYKVM_OFFSET(filter_start, prng, 88);
+TINYKVM_SIZE(filter_output, 24);
+TINYKVM_OFFSET(filter_output, data, 0);
+TINYKVM_OFFSET(filter_output, capacity, 8);
+TINYKVM_OFFSET(filter_output, length, 16);
 
 #undef TINYKVM_OFFSET
 #undef TINYKVM_SIZE

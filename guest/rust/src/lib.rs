@@ -22,11 +22,14 @@
 //! A panic ends only the request at hand, with status 500, or with what the function given to
 //! [`on_error`] answers.
 //!
+//! A program can also filter bodies on their way through Varnish: see [`filter`].
+//!
 //! Link statically: `-C target-feature=+crt-static` for target `x86_64-unknown-linux-gnu`, or use
 //! a musl target.
 
 #![deny(missing_docs)]
 
+pub mod filter;
 pub mod headers;
 mod host;
 mod request;

@@ -79,11 +79,7 @@ impl<'a> Request<'a> {
     /// All headers, in order.
     pub fn headers(&self) -> impl ExactSizeIterator<Item = Header<'a>> + use<'a> {
         // SAFETY: as in `bytes` above.
-        let headers: &'a [KvmRequestHeader] = unsafe { sys::headers(self.raw) };
-        headers.iter().map(|raw| Header {
-            raw,
-            borrowed: PhantomData,
-        })
+        unsafe { Header::all(self.raw.headers, usize::from(self.raw.num_headers)) }
     }
 
     /// The value of the first header of this name, in any case.
@@ -129,6 +125,20 @@ pub struct Header<'a> {
 }
 
 impl<'a> Header<'a> {
+    /// # Safety
+    /// The host must have given the array, for as long as `'a`.
+    pub(crate) unsafe fn all(
+        address: u64,
+        count: usize,
+    ) -> impl ExactSizeIterator<Item = Self> + use<'a> {
+        // SAFETY: what the caller promises.
+        let headers: &'a [KvmRequestHeader] = unsafe { sys::headers(address, count) };
+        headers.iter().map(|raw| Header {
+            raw,
+            borrowed: PhantomData,
+        })
+    }
+
     /// The whole field, `Name: value`.
     #[must_use]
     pub fn field_bytes(&self) -> &'a [u8] {

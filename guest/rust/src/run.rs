@@ -129,7 +129,7 @@ extern "C" fn error(url: *const c_char, argument: *const c_char, reason: *const 
 }
 
 /// Hypercalls outside a VM end in a segmentation fault; a message is more help.
-fn check_sandboxed() {
+pub(crate) fn check_sandboxed() {
     if !is_sandboxed() {
         eprintln!("This is a TinyKVM guest program; it runs inside Varnish, not by itself.");
         std::process::exit(1);

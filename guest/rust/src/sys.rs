@@ -1,11 +1,12 @@
 //! All unsafe code of this crate: the hypercall, and views of what the host wrote into memory.
 
 use std::arch::asm;
-use std::ffi::{CStr, c_char};
-use std::ptr::with_exposed_provenance;
+use std::cell::UnsafeCell;
+use std::ffi::{CStr, c_char, c_int};
+use std::ptr::{with_exposed_provenance, with_exposed_provenance_mut};
 
 use tinykvm_abi::calls;
-use tinykvm_abi::structs::{KvmRequest, KvmRequestHeader};
+use tinykvm_abi::structs::{FilterOutput, FilterStart, KvmRequest, KvmRequestHeader};
 
 /// Something whose address can be given to the host.
 pub(crate) fn address<T>(value: &T) -> u64 {
@@ -155,6 +156,113 @@ pub(crate) fn register(callback: Callback) {
     };
 }
 
+/// The functions of a filter.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FilterCallbacks {
+    pub(crate) begin: extern "C" fn(*const FilterStart) -> c_int,
+    pub(crate) chunk: extern "C" fn(*const u8, usize) -> c_int,
+    pub(crate) end: extern "C" fn() -> c_int,
+}
+
+/// The output buffer of the filter, as the host sees it: a struct that both sides change, in turn.
+struct SharedOutput(UnsafeCell<FilterOutput>);
+
+// SAFETY: only one thread of a filter writes output: that which the host has called, and handlers
+// are never called while it is at that.
+unsafe impl Sync for SharedOutput {}
+
+static OUTPUT: SharedOutput = SharedOutput(UnsafeCell::new(FilterOutput {
+    data: 0,
+    capacity: 0,
+    length: 0,
+}));
+
+/// Has the host filter bodies with these functions.
+pub(crate) fn set_filter(callbacks: FilterCallbacks, flags: u32) {
+    let output = OUTPUT.0.get().expose_provenance() as u64;
+    let FilterCallbacks { begin, chunk, end } = callbacks;
+    let arguments = [
+        begin as usize as u64,
+        chunk as usize as u64,
+        end as usize as u64,
+        output,
+        u64::from(flags),
+        0,
+    ];
+    // SAFETY: the functions live for ever and have the types that the host calls them with; the
+    // call fills the struct, which lives for ever, too.
+    unsafe { call(calls::SET_FILTER, arguments) };
+}
+
+/// What is free in the output buffer; at least one byte.
+pub(crate) fn filter_room() -> (*mut u8, usize) {
+    // SAFETY: the host changes the struct in calls only, and nothing else here refers to it.
+    let mut output = unsafe { OUTPUT.0.get().read_volatile() };
+    if output.length >= output.capacity {
+        filter_write(&[]);
+        // SAFETY: as above.
+        output = unsafe { OUTPUT.0.get().read_volatile() };
+    }
+    let start = with_exposed_provenance_mut::<u8>(to_usize(output.data));
+    let (length, capacity) = (to_usize(output.length), to_usize(output.capacity));
+    // SAFETY: within the buffer that the host has given.
+    (unsafe { start.add(length) }, capacity - length)
+}
+
+/// So much of the room was filled.
+///
+/// # Safety
+/// Not more than [`filter_room`] said, since the last call of the host.
+pub(crate) unsafe fn filter_wrote(length: usize) {
+    // SAFETY: as in `filter_room`.
+    unsafe {
+        let mut output = OUTPUT.0.get().read_volatile();
+        output.length += length as u64;
+        OUTPUT.0.get().write_volatile(output);
+    }
+}
+
+/// Hands on what is in the output buffer, and then `data`.
+pub(crate) fn filter_write(data: &[u8]) {
+    // SAFETY: the call reads `data`, which is borrowed for its duration, and the buffer.
+    unsafe {
+        call(
+            calls::FILTER_WRITE,
+            [slice_address(data), data.len() as u64, 0, 0, 0, 0],
+        )
+    };
+}
+
+/// Fills as much of the output buffer as there is room for, and returns how much that was.
+pub(crate) fn filter_copy(data: &[u8]) -> usize {
+    let (to, room) = filter_room();
+    let length = data.len().min(room);
+    // SAFETY: that much room there is; the buffer is the host's, so `data` is elsewhere.
+    unsafe {
+        std::ptr::copy_nonoverlapping(data.as_ptr(), to, length);
+        filter_wrote(length);
+    }
+    length
+}
+
+/// What the host passed to the begin function.
+///
+/// # Safety
+/// `start` must be the argument of that function.
+pub(crate) unsafe fn filter_start<'a>(start: *const FilterStart) -> &'a FilterStart {
+    // SAFETY: the host passes the address of a filled, aligned struct.
+    unsafe { &*start }
+}
+
+/// What the host passed to the chunk function.
+///
+/// # Safety
+/// They must be the arguments of that function.
+pub(crate) unsafe fn chunk<'a>(data: *const u8, length: usize) -> &'a [u8] {
+    // SAFETY: the host passes that much memory, which it does not touch until the function returns.
+    unsafe { std::slice::from_raw_parts(data, length) }
+}
+
 /// Waits for the next request and fills the struct. What it refers to stays valid until the next
 /// wait.
 pub(crate) fn wait_paused(request: &mut KvmRequest) {
@@ -184,17 +292,17 @@ pub(crate) unsafe fn bytes<'a>(address: u64, len: u64) -> &'a [u8] {
     unsafe { std::slice::from_raw_parts(with_exposed_provenance(address), len) }
 }
 
-/// The headers of a request.
+/// So many headers at that address.
 ///
 /// # Safety
 /// As [`bytes`].
-pub(crate) unsafe fn headers<'a>(request: &KvmRequest) -> &'a [KvmRequestHeader] {
-    if request.headers == 0 || request.num_headers == 0 {
+pub(crate) unsafe fn headers<'a>(address: u64, count: usize) -> &'a [KvmRequestHeader] {
+    if address == 0 || count == 0 {
         return &[];
     }
-    let first = with_exposed_provenance(to_usize(request.headers));
+    let first = with_exposed_provenance(to_usize(address));
     // SAFETY: as in `bytes`; the host aligns the array to 8 bytes.
-    unsafe { std::slice::from_raw_parts(first, usize::from(request.num_headers)) }
+    unsafe { std::slice::from_raw_parts(first, count) }
 }
 
 /// The request that the host passed to a callback.

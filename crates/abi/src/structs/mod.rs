@@ -411,5 +411,99 @@ layout!(KvmSocketEvent, "kvm_socket_event", 40, {
     fd: 0, event: 4, remote: 8, arg: 16, data: 24, data_len: 32,
 });
 
+/// A body that is about to be filtered.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct FilterStart {
+    /// The request method.
+    pub method: CStringAddress,
+    /// The URL of the request.
+    pub url: CStringAddress,
+    /// The argument given in VCL.
+    pub arg: CStringAddress,
+    /// The configuration given in VCL.
+    pub config: CStringAddress,
+    /// Length of `method`.
+    pub method_len: u32,
+    /// Length of `url`.
+    pub url_len: u32,
+    /// Length of `arg`.
+    pub arg_len: u32,
+    /// Length of `config`.
+    pub config_len: u32,
+    /// All headers of the request, or NULL.
+    pub request_headers: RequestHeadersAddress,
+    /// All headers of the response, or NULL.
+    pub response_headers: RequestHeadersAddress,
+    /// Number of `request_headers`.
+    pub num_request_headers: u32,
+    /// Number of `response_headers`.
+    pub num_response_headers: u32,
+    /// Length of the body, or [`UNKNOWN_LENGTH`](crate::filters::UNKNOWN_LENGTH).
+    pub length: u64,
+    /// Status of the response.
+    pub status: u16,
+    /// Bit 0: the body is [on its way to a client](crate::filters::DELIVERY).
+    pub flags: u16,
+    /// Zero.
+    pub reserved: u32,
+    /// Fresh random values.
+    pub prng: [u64; 2],
+}
+
+layout!(FilterStart, "filter_start", 104, {
+    method: 0, url: 8, arg: 16, config: 24,
+    method_len: 32, url_len: 36, arg_len: 40, config_len: 44,
+    request_headers: 48, response_headers: 56,
+    num_request_headers: 64, num_response_headers: 68,
+    length: 72, status: 80, flags: 82, reserved: 84, prng: 88,
+});
+
+impl FilterStart {
+    /// The struct as it lies in guest memory.
+    #[must_use]
+    pub fn to_bytes(&self) -> [u8; 104] {
+        let mut to = Writer::<104>::new();
+        to.u64(0, self.method).u64(8, self.url);
+        to.u64(16, self.arg).u64(24, self.config);
+        to.u32(32, self.method_len).u32(36, self.url_len);
+        to.u32(40, self.arg_len).u32(44, self.config_len);
+        to.u64(48, self.request_headers);
+        to.u64(56, self.response_headers);
+        to.u32(64, self.num_request_headers);
+        to.u32(68, self.num_response_headers);
+        to.u64(72, self.length).u16(80, self.status);
+        to.u16(82, self.flags).u32(84, self.reserved);
+        to.u64(88, self.prng[0]).u64(96, self.prng[1]);
+        to.bytes
+    }
+}
+
+/// Where a filter writes its output: a buffer of the host's, in guest memory. The program adds to
+/// `length`; the host takes what is there when a function of the filter returns.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct FilterOutput {
+    /// The buffer.
+    pub data: BufferAddress,
+    /// Its size.
+    pub capacity: u64,
+    /// How much of it is filled.
+    pub length: u64,
+}
+
+layout!(FilterOutput, "filter_output", 24, { data: 0, capacity: 8, length: 16 });
+
+impl FilterOutput {
+    /// The struct as it lies in guest memory.
+    #[must_use]
+    pub fn to_bytes(&self) -> [u8; 24] {
+        let mut to = Writer::<24>::new();
+        to.u64(0, self.data);
+        to.u64(8, self.capacity).u64(16, self.length);
+        to.bytes
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -91,3 +91,41 @@ fn small_structs_survive_the_round_trip() {
     assert_eq!(info.to_bytes()[24..], [4, 0, 0, 0, 0, 0, 0, 0]);
     assert_eq!(Meminfo::from_bytes(&info.to_bytes()), info);
 }
+
+#[test]
+fn the_start_of_a_filter_lies_where_guests_expect_it() {
+    let start = FilterStart {
+        method: 0x0101,
+        config: 0x0404,
+        method_len: 5,
+        config_len: 8,
+        request_headers: 0x0909,
+        response_headers: 0x0a0a,
+        num_request_headers: 11,
+        num_response_headers: 12,
+        length: u64::MAX,
+        status: 200,
+        flags: 1,
+        prng: [u64::MAX, 14],
+        ..FilterStart::default()
+    };
+    let bytes = start.to_bytes();
+    assert_eq!((&bytes[0..2], &bytes[24..26]), (&[1, 1][..], &[4, 4][..]));
+    assert_eq!(
+        bytes[32..48],
+        [5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0, 0]
+    );
+    assert_eq!(bytes[48..50], [9, 9]);
+    assert_eq!(bytes[56..58], [10, 10]);
+    assert_eq!(bytes[64..72], [11, 0, 0, 0, 12, 0, 0, 0]);
+    assert_eq!(bytes[72..80], [255; 8]);
+    assert_eq!(bytes[80..88], [200, 0, 1, 0, 0, 0, 0, 0]);
+    assert_eq!(bytes[88..97], [255, 255, 255, 255, 255, 255, 255, 255, 14]);
+    let output = FilterOutput {
+        data: 0x0101,
+        capacity: 2,
+        length: 3,
+    };
+    let bytes = output.to_bytes();
+    assert_eq!((bytes[1], bytes[8], bytes[16]), (1, 2, 3));
+}
