@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tinykvm_runtime::{BodyError, FieldError, Side, Transaction};
+use tinykvm_runtime::{BodyError, FieldError, Log, Side, Transaction};
 use tinykvm_vrt::{BodyError as FetchError, Ctx, FieldError as HttpError, Http, Place, Tag, http};
 
 use crate::caching::Caching;
@@ -140,7 +140,9 @@ impl Transaction for VarnishTransaction<'_, '_> {
     fn body_length(&self) -> Option<u64> {
         self.ctx.request_body()?.length()
     }
+}
 
+impl Log for VarnishTransaction<'_, '_> {
     fn log(&mut self, line: &str) {
         self.ctx.log(Tag::VclLog, line);
     }

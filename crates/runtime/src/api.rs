@@ -12,7 +12,7 @@ mod response;
 use std::time::Instant;
 
 use thiserror::Error;
-use tinykvm::{BadAddress, Guest, Registers};
+use tinykvm::{BadAddress, Guest, MapError, Registers};
 use tinykvm_abi::structs::Meminfo;
 use tinykvm_abi::{calls, values};
 
@@ -21,7 +21,7 @@ use crate::journal::Journal;
 use crate::output::Output;
 use crate::transaction::Transaction;
 
-pub(crate) use register::{Callbacks, Registration};
+pub(crate) use register::{Callbacks, FILTER_INPUT, FILTER_OUTPUT, FilterFunctions, Registration};
 pub(crate) use response::{Answer, BadAnswer, decode as decode_response};
 
 /// What to do after a call.
@@ -38,6 +38,13 @@ pub(crate) enum Action {
     Wait {
         /// It wants to be resumed with a request, not called.
         paused: bool,
+    },
+    /// A filter hands on its buffer, and then these bytes of its memory.
+    Write {
+        /// Their address.
+        data: u64,
+        /// Their length; all of it is readable.
+        length: u64,
     },
     /// The run ends here.
     Stop,
@@ -60,6 +67,12 @@ pub(crate) enum Abort {
         /// The call.
         call: &'static str,
     },
+    /// It needs a body that is being filtered.
+    #[error("{call} is only possible in the chunk and end functions of a filter")]
+    OnlyFilter {
+        /// The call.
+        call: &'static str,
+    },
     /// It needs a backend request.
     #[error("{call} is only possible in a backend fetch")]
     OnlyBackend {
@@ -73,6 +86,14 @@ pub(crate) enum Abort {
         call: &'static str,
         /// Where to.
         source: BadAddress,
+    },
+    /// There is no memory for it.
+    #[error("{call}: {source}")]
+    NoMemory {
+        /// The call.
+        call: &'static str,
+        /// What the VM said.
+        source: MapError,
     },
     /// A header field can't be used.
     #[error("{call}: {source}")]
@@ -123,6 +144,8 @@ pub(crate) enum Stage<'a> {
     },
     /// Running for a request whose transaction can't be used at the moment.
     Detached,
+    /// In the functions of a filter that get the body.
+    Filter,
 }
 
 /// What calls need besides the guest.
@@ -211,6 +234,8 @@ pub(crate) fn dispatch(
         calls::REGISTER_FUNC => register::function(guest, host),
         calls::WAIT_FOR_REQUESTS => register::wait(host, false),
         calls::WAIT_FOR_REQUESTS_PAUSED => register::wait(host, true),
+        calls::SET_FILTER => register::filter(guest, host),
+        calls::FILTER_WRITE => filter_write(guest, host),
         calls::MAKE_EPHEMERAL => register::make_ephemeral(guest, host),
         calls::SET_CACHEABLE => http::set_cacheable(guest, host),
         calls::HTTP_APPEND => http::append(guest, host),
@@ -225,6 +250,20 @@ pub(crate) fn dispatch(
         }),
         _ => misc::dispatch(guest, number, host),
     }
+}
+
+fn filter_write(guest: &mut dyn Guest, host: &Host<'_>) -> Result<Action, Abort> {
+    let call = "filter_write";
+    if !matches!(host.stage, Stage::Filter) {
+        return Err(Abort::OnlyFilter { call });
+    }
+    let (data, length) = (guest.registers().rdi, guest.registers().rsi);
+    if length > 0 {
+        let readable = guest.check_readable(data, length);
+        readable.map_err(|source| Abort::Memory { call, source })?;
+    }
+    give(guest, 0);
+    Ok(Action::Write { data, length })
 }
 
 fn unknown(guest: &mut dyn Guest) -> Action {

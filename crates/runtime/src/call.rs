@@ -7,7 +7,7 @@
 //!                                                                    └─> the fork is made anew
 //! ```
 
-mod report;
+pub(crate) mod report;
 mod serve;
 mod stream;
 
@@ -48,6 +48,8 @@ pub(crate) fn call(
     };
     let mut report = Report::new(&instance.name, started);
     report.runs_before(&mut held);
+    // Should this end by a panic.
+    held.fate = Fate::Rebuilt;
     let outcome = match held.worker() {
         Some(worker) => Serving {
             instance,

@@ -137,6 +137,15 @@ pub(crate) enum AfterCall {
     Keep,
 }
 
+/// What becomes of a body when the program that filters it fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OnFailure {
+    /// The fetch or the delivery fails.
+    Error,
+    /// The original body goes on, unless there was output already.
+    Original,
+}
+
 /// Everything that can be configured about a program. Sizes are bytes.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Settings {
@@ -158,8 +167,14 @@ pub(crate) struct Settings {
     pub(crate) max_request_memory: u64,
     /// A fork that changed more than this is made anew instead of reset.
     pub(crate) keep_memory: Option<u64>,
-    /// The largest request body.
+    /// The largest request body, and the largest that is filtered whole or remembered.
     pub(crate) max_body: u64,
+    /// How long all functions of a filter may run together for one body.
+    pub(crate) max_filter_time: Duration,
+    /// How many forks deliveries may hold; `None`: all but one.
+    pub(crate) max_deliveries: Option<u16>,
+    /// What a failed filter leaves.
+    pub(crate) on_failure: OnFailure,
     /// Forks are reset after each request.
     pub(crate) ephemeral: bool,
     /// Changed pages stay with the fork when it is reset.
@@ -202,6 +217,9 @@ impl Default for Settings {
             max_request_memory: 64 * MIB,
             keep_memory: None,
             max_body: 64 * MIB,
+            max_filter_time: Duration::from_secs(60),
+            max_deliveries: None,
+            on_failure: OnFailure::Error,
             ephemeral: true,
             keep_working_memory: true,
             control_ephemeral: false,
@@ -226,6 +244,12 @@ impl Settings {
             (true, true) => AfterCall::Reset,
             (true, false) => AfterCall::Drop,
         }
+    }
+
+    /// How many forks deliveries may hold.
+    pub(crate) fn deliveries(&self) -> u16 {
+        let others = self.concurrency.saturating_sub(1).max(1);
+        self.max_deliveries.unwrap_or(others).min(self.concurrency)
     }
 
     /// A request can't change more memory than the program has.

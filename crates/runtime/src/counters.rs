@@ -28,6 +28,18 @@ pub struct Counters {
     pub not_loaded: AtomicU64,
     /// Calls with verdict [`Verdict::Transfer`].
     pub transfer: AtomicU64,
+    /// Filtered bodies with verdict [`Verdict::Cancelled`].
+    pub cancelled: AtomicU64,
+    /// Bodies that were filtered, among the calls.
+    pub filters: AtomicU64,
+    /// Parts of bodies that filters were given.
+    pub filter_chunks: AtomicU64,
+    /// Bytes that filters were given.
+    pub filter_bytes_in: AtomicU64,
+    /// Bytes that filters made of them.
+    pub filter_bytes_out: AtomicU64,
+    /// Bodies that went on unchanged because the filter failed.
+    pub filter_originals: AtomicU64,
     /// Forks brought back to the frozen state after a call.
     pub resets: AtomicU64,
     /// Forks thrown away and made anew after a call.
@@ -59,6 +71,12 @@ impl Counters {
             no_kvm: AtomicU64::new(0),
             not_loaded: AtomicU64::new(0),
             transfer: AtomicU64::new(0),
+            cancelled: AtomicU64::new(0),
+            filters: AtomicU64::new(0),
+            filter_chunks: AtomicU64::new(0),
+            filter_bytes_in: AtomicU64::new(0),
+            filter_bytes_out: AtomicU64::new(0),
+            filter_originals: AtomicU64::new(0),
             resets: AtomicU64::new(0),
             rebuilds: AtomicU64::new(0),
             reset_pages: AtomicU64::new(0),
@@ -70,8 +88,23 @@ impl Counters {
         }
     }
 
+    /// Counts one body that went through a filter.
+    pub(crate) fn filtered(&self, verdict: Verdict) {
+        add(&self.filters, 1);
+        self.ended(verdict);
+    }
+
     /// Counts one finished call.
     pub(crate) fn finished(&self, verdict: Verdict, status: u16) {
+        self.ended(verdict);
+        match status {
+            400..=499 => add(&self.status_4xx, 1),
+            500..=599 => add(&self.status_5xx, 1),
+            _ => {}
+        }
+    }
+
+    fn ended(&self, verdict: Verdict) {
         add(&self.calls, 1);
         add(
             match verdict {
@@ -84,14 +117,10 @@ impl Counters {
                 Verdict::NoKvm => &self.no_kvm,
                 Verdict::NotLoaded => &self.not_loaded,
                 Verdict::Transfer => &self.transfer,
+                Verdict::Cancelled => &self.cancelled,
             },
             1,
         );
-        match status {
-            400..=499 => add(&self.status_4xx, 1),
-            500..=599 => add(&self.status_5xx, 1),
-            _ => {}
-        }
     }
 }
 
@@ -135,8 +164,8 @@ mod tests {
             counters.finished(verdict, 503);
         }
         let value = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        assert_eq!(value(&counters.calls), 10);
-        assert_eq!(value(&counters.status_5xx), 10);
+        assert_eq!(value(&counters.calls), 11);
+        assert_eq!(value(&counters.status_5xx), 11);
         assert_eq!(value(&counters.no_response), 2);
         let sum: u64 = [
             &counters.ok,
@@ -148,11 +177,12 @@ mod tests {
             &counters.no_kvm,
             &counters.not_loaded,
             &counters.transfer,
+            &counters.cancelled,
         ]
         .iter()
         .map(|counter| value(counter))
         .sum();
-        assert_eq!(sum, 10);
+        assert_eq!(sum, 11);
     }
 
     #[test]

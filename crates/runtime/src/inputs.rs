@@ -123,7 +123,7 @@ pub(crate) fn push_request(
     let url = push_text(stack, scratch, call.url)?;
     let arg = push_text(stack, scratch, call.argument)?;
     let type_address = push_text(stack, scratch, content_type)?;
-    let (headers, num_headers) = push_headers(stack, scratch, transaction)?;
+    let (headers, num_headers) = push_headers(stack, scratch, transaction, Side::Request)?;
     Ok(KvmRequest {
         method,
         url,
@@ -142,12 +142,14 @@ pub(crate) fn push_request(
     })
 }
 
-fn push_headers(
+/// Pushes the fields of one side: an array of records, and how many they are.
+pub(crate) fn push_headers(
     stack: &mut dyn CallStack,
     scratch: &mut Vec<u8>,
     transaction: &dyn Transaction,
+    side: Side,
 ) -> Result<(u64, u16), InputError> {
-    let count = transaction.field_count(Side::Request).unwrap_or(0);
+    let count = transaction.field_count(side).unwrap_or(0);
     let too_many = InputError::TooManyHeaders { count };
     let num_headers = u16::try_from(count).map_err(|_| too_many.clone())?;
     if num_headers > limits::REQUEST_HEADERS {
@@ -158,7 +160,7 @@ fn push_headers(
     }
     let mut records = Vec::with_capacity(count * size_of::<KvmRequestHeader>());
     for index in 0..count {
-        let field = transaction.field(Side::Request, index).unwrap_or_default();
+        let field = transaction.field(side, index).unwrap_or_default();
         let colon = field.iter().position(|&byte| byte == b':');
         let header = KvmRequestHeader {
             field: push_text(stack, scratch, &field)?,

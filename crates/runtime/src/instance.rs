@@ -8,12 +8,14 @@ use tinykvm::{EngineError, Fork, Guest, Template};
 use tinykvm_abi::structs::Meminfo;
 use tinykvm_linux::Process;
 
-use crate::api::Callbacks;
+use crate::api::{Callbacks, FilterFunctions};
 use crate::config::{AfterCall, Settings};
 use crate::counters::{Gauge, add, counters};
 use crate::inputs::Landed;
 use crate::journal::Journal;
 use crate::output::Output;
+pub(crate) use crate::permits::Permit;
+use crate::permits::Permits;
 use crate::pool::{Lease, LeaseError, Pool};
 use crate::run::RunLimits;
 use crate::verdict::Verdict;
@@ -25,8 +27,11 @@ pub(crate) struct Instance {
     template: Arc<Template>,
     process: Process,
     pub(crate) callbacks: Callbacks,
+    /// It filters bodies.
+    pub(crate) filter: Option<FilterFunctions>,
     /// It waits to be resumed with a request.
     pub(crate) paused: bool,
+    deliveries: Permits,
     after_call: AfterCall,
     journal: Arc<dyn Journal>,
     pool: Pool<Worker>,
@@ -38,6 +43,7 @@ pub(crate) struct Booted {
     pub(crate) template: Template,
     pub(crate) process: Process,
     pub(crate) callbacks: Callbacks,
+    pub(crate) filter: Option<FilterFunctions>,
     pub(crate) paused: bool,
     pub(crate) ephemeral: bool,
 }
@@ -74,6 +80,12 @@ pub(crate) enum HoldError {
     /// All are in use.
     #[error(transparent)]
     Lease(#[from] LeaseError),
+    /// All that deliveries may hold are in use.
+    #[error("{limit} bodies are on their way to clients already")]
+    Deliveries {
+        /// How many that is.
+        limit: u16,
+    },
     /// Another one can't be made.
     #[error("no new VM: {0}")]
     Fork(#[from] EngineError),
@@ -83,7 +95,7 @@ impl HoldError {
     pub(crate) fn verdict(&self) -> Verdict {
         match self {
             Self::Lease(LeaseError::Closed) => Verdict::NotLoaded,
-            Self::Lease(_) | Self::Fork(_) => Verdict::Overload,
+            Self::Lease(_) | Self::Deliveries { .. } | Self::Fork(_) => Verdict::Overload,
         }
     }
 }
@@ -100,10 +112,12 @@ impl Instance {
         let instance = Arc::new(Self {
             name: name.to_owned(),
             after_call: settings.after_call(booted.ephemeral),
+            deliveries: Permits::new(usize::from(settings.deliveries())),
             settings,
             template: Arc::new(booted.template),
             process: booted.process,
             callbacks: booted.callbacks,
+            filter: booted.filter,
             paused: booted.paused,
             journal,
             pool: Pool::new(slots, 4 * slots + 64),
@@ -163,6 +177,14 @@ impl Instance {
         (self.settings.stdout || self.settings.audit).then_some(&*self.journal)
     }
 
+    /// Takes one of the forks that deliveries may hold, which can take as long as clients like.
+    pub(crate) fn permit_delivery(&self) -> Result<Permit, HoldError> {
+        let patience = self.settings.max_queue_time;
+        self.deliveries.take(patience).ok_or(HoldError::Deliveries {
+            limit: self.settings.deliveries(),
+        })
+    }
+
     /// Nobody gets a fork any more; those in use are given up when they are done.
     pub(crate) fn close(&self) {
         self.pool.close();
@@ -213,7 +235,8 @@ impl Held {
         self.lease.as_mut()?.item.as_deref_mut()
     }
 
-    fn fork(&self) -> Option<&Fork> {
+    /// The fork, to look at.
+    pub(crate) fn fork(&self) -> Option<&Fork> {
         Some(&self.lease.as_ref()?.item.as_deref()?.fork)
     }
 

@@ -7,7 +7,8 @@
 //! ```text
 //! Programs ─ configure ─> Program ─ load ─> Instance: template + pool of forks
 //!                            │
-//!                            └ call(request, transaction) ─> Response
+//!                            ├ call(request, transaction) ─> Response
+//!                            └ begin_filter(request, transaction) ─> BodyFilter
 //! ```
 //!
 //! # Example
@@ -30,12 +31,14 @@ mod call;
 mod config;
 mod counters;
 mod fields;
+mod filter;
 mod inputs;
 mod instance;
 mod journal;
 mod load;
 mod output;
 mod permissions;
+mod permits;
 mod plain;
 mod pool;
 mod program;
@@ -48,11 +51,12 @@ mod verdict;
 
 pub use config::ConfigError;
 pub use counters::{Counters, counters};
+pub use filter::{Begun, BodyFilter, FilterRequest, Part, Sent, Upstream};
 pub use journal::{Journal, Used};
 pub use permissions::{Access, is_library};
 pub use plain::{Cacheable, PlainTransaction};
 pub use program::Program;
 pub use programs::Programs;
 pub use response::{Body, Response};
-pub use transaction::{BodyError, CallRequest, FieldError, Side, Transaction};
+pub use transaction::{BodyError, CallRequest, FieldError, Log, Side, Transaction};
 pub use verdict::Verdict;

@@ -264,6 +264,7 @@ fn boot(
                 template,
                 process,
                 callbacks: registration.callbacks,
+                filter: registration.filter,
                 paused,
                 ephemeral: registration.ephemeral,
             });

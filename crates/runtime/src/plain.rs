@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::transaction::{BodyError, FieldError, Side, Transaction};
+use crate::transaction::{BodyError, FieldError, Log, Side, Transaction};
 
 /// The index that Varnish gives to the first header field; results of header calls count from it.
 const FIRST_FIELD: usize = 5;
@@ -175,7 +175,9 @@ impl Transaction for PlainTransaction {
         let length: usize = self.body.iter().map(Vec::len).sum();
         self.announce_length.then_some(length as u64)
     }
+}
 
+impl Log for PlainTransaction {
     fn log(&mut self, line: &str) {
         self.logged.push(line.to_owned());
     }

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwapOption;
 
 use crate::call::{call, refuse};
-use crate::config::{ConfigError, Settings, apply};
+use crate::config::{ConfigError, OnFailure, Settings, apply};
 use crate::instance::Instance;
 use crate::journal::Journal;
 use crate::load::{LoadError, Stamp, load, stamp};
@@ -83,9 +83,9 @@ impl Failed {
 }
 
 /// Why a program can't serve a request.
-struct Unready {
-    verdict: Verdict,
-    reason: String,
+pub(crate) struct Unready {
+    pub(crate) verdict: Verdict,
+    pub(crate) reason: String,
 }
 
 impl Unready {
@@ -160,6 +160,19 @@ impl Program {
                 refuse(&self.name, verdict, &reason, transaction, started)
             }
         }
+    }
+
+    /// The loaded program. Loads it first if need be.
+    pub(crate) fn instance(self: &Arc<Self>) -> Result<Arc<Instance>, Unready> {
+        match self.ready.load_full() {
+            Some(instance) => Ok(instance),
+            None => self.wait_ready(),
+        }
+    }
+
+    /// What a filter leaves if it fails before the program is loaded.
+    pub(crate) fn on_failure(&self) -> OnFailure {
+        lock(&self.settings).on_failure
     }
 
     /// Loads the program if it is not loaded, and waits until it is ready or has failed.

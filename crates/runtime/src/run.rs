@@ -51,6 +51,13 @@ pub(crate) enum Stop {
         /// The one that is resumed.
         paused: bool,
     },
+    /// A filter hands on its buffer and these bytes.
+    Wrote {
+        /// Their address.
+        data: u64,
+        /// Their length; all of it was readable at the stop.
+        length: u64,
+    },
     /// The function that was called returned this.
     Returned(u64),
     /// At a call that ends a run of another kind.
@@ -111,6 +118,45 @@ pub(crate) enum Failure {
         /// There is a request body.
         with_body: bool,
     },
+    /// The program registered no filter.
+    #[error("filters no bodies: it called no set_filter()")]
+    NoFilter,
+    /// A function of the filter says that it failed, or says what has no meaning.
+    #[error("the filter's {function}() returned {code}")]
+    FilterFailed {
+        /// Which of its functions.
+        function: &'static str,
+        /// What it returned.
+        code: i32,
+    },
+    /// The filter says that it wrote more than its buffer holds.
+    #[error("the filter's output has {length} bytes, its buffer {capacity}")]
+    FilterOutput {
+        /// What it says.
+        length: u64,
+        /// The buffer's size.
+        capacity: u64,
+    },
+    /// The filter announced another length in Content-Length.
+    #[error("the filter announced {announced} bytes, and wrote {}", if *.more { "more" } else { "less" })]
+    FilterLength {
+        /// What it announced.
+        announced: u64,
+        /// It wrote more than that.
+        more: bool,
+    },
+    /// The body is larger than a filter that wants it whole may have.
+    #[error("the body is larger than the limit of {limit} bytes")]
+    FilterBody {
+        /// The limit.
+        limit: u64,
+    },
+    /// The body ran longer through the filter than allowed.
+    #[error("the filter's time limit of {limit:?} for a body exceeded")]
+    FilterTime {
+        /// The limit.
+        limit: Duration,
+    },
     /// The request could not be handed over.
     #[error(transparent)]
     Input(#[from] InputError),
@@ -135,15 +181,22 @@ impl Failure {
     /// The verdict on the call.
     pub(crate) fn verdict(&self) -> Verdict {
         match self {
-            Self::Deadline { .. } => Verdict::Timeout,
+            Self::Deadline { .. } | Self::FilterTime { .. } => Verdict::Timeout,
             Self::Memory { .. } => Verdict::Memory,
             Self::Exited { .. } => Verdict::Exit,
-            Self::NoAnswer | Self::BadAnswer(_) | Self::NoCallback { .. } => Verdict::NoResponse,
+            Self::NoAnswer
+            | Self::BadAnswer(_)
+            | Self::NoCallback { .. }
+            | Self::NoFilter
+            | Self::FilterFailed { .. }
+            | Self::FilterLength { .. } => Verdict::NoResponse,
+            Self::FilterBody { .. } => Verdict::Transfer,
             Self::Exception(_)
             | Self::Shutdown { .. }
             | Self::Abort(_)
             | Self::Signal { .. }
             | Self::Deadlock
+            | Self::FilterOutput { .. }
             | Self::Input(_)
             | Self::Engine(_) => Verdict::Fault,
         }
@@ -210,6 +263,7 @@ pub(crate) fn run(
             Action::Resume => {}
             Action::Respond { body } => return Ok(Stop::Responded { body }),
             Action::Wait { paused } => return Ok(Stop::Waiting { paused }),
+            Action::Write { data, length } => return Ok(Stop::Wrote { data, length }),
             Action::Stop => return Ok(Stop::Stopped),
             Action::Linux => go_on(process.syscall(machine.guest(), host), limits)?,
         }

@@ -61,11 +61,20 @@ pub enum BodyError {
     },
 }
 
+/// The log of a transaction.
+pub trait Log {
+    /// Writes an informative line.
+    fn log(&mut self, line: &str);
+
+    /// Writes a line about something that went wrong.
+    fn error(&mut self, line: &str);
+}
+
 /// An HTTP transaction: what a program may see and change of it while it serves a request.
 ///
 /// Fields given to [`append`](Transaction::append) and [`replace`](Transaction::replace) were
 /// validated: they are `Name: value` without control characters.
-pub trait Transaction {
+pub trait Transaction: Log {
     /// True in a backend fetch, false on the client side.
     fn is_backend_fetch(&self) -> bool;
 
@@ -113,12 +122,6 @@ pub trait Transaction {
 
     /// The length of the request body, if it is known before it is read.
     fn body_length(&self) -> Option<u64>;
-
-    /// Writes an informative line to the transaction's log.
-    fn log(&mut self, line: &str);
-
-    /// Writes a line about something that went wrong to the transaction's log.
-    fn error(&mut self, line: &str);
 }
 
 /// What a program is asked to serve.

@@ -26,19 +26,11 @@ pub(crate) fn receive(
     transaction: &mut dyn Transaction,
     limit: u64,
 ) -> Result<Received, BodyError> {
-    let announced = transaction.body_length();
-    let mut landing = Landing {
-        guest,
-        address: 0,
-        mapped: 0,
-        length: 0,
-        limit,
-        announced,
-    };
-    if let Err(error) = landing.fill(transaction) {
+    let mut landing = Landing::new(limit, transaction.body_length());
+    if let Err(error) = landing.fill(guest, transaction) {
         if landing.mapped > 0 {
             // It was mapped right now, so it can be unmapped.
-            let _ = landing.guest.unmap(landing.address, landing.mapped);
+            let _ = guest.unmap(landing.address, landing.mapped);
         }
         return Err(error);
     }
@@ -51,8 +43,9 @@ pub(crate) fn receive(
     })
 }
 
-struct Landing<'g> {
-    guest: &'g mut dyn Guest,
+/// A body on its way into guest memory. What is in the guest so far lies in one piece.
+#[derive(Debug)]
+pub(crate) struct Landing {
     address: u64,
     mapped: u64,
     length: u64,
@@ -60,13 +53,38 @@ struct Landing<'g> {
     announced: Option<u64>,
 }
 
-impl Landing<'_> {
-    fn fill(&mut self, transaction: &mut dyn Transaction) -> Result<(), BodyError> {
+impl Landing {
+    /// For a body of at most `limit` bytes.
+    pub(crate) fn new(limit: u64, announced: Option<u64>) -> Self {
+        Self {
+            address: 0,
+            mapped: 0,
+            length: 0,
+            limit,
+            announced,
+        }
+    }
+
+    /// Where it is; 0 for an empty one.
+    pub(crate) fn address(&self) -> u64 {
+        self.address
+    }
+
+    /// How long it is so far.
+    pub(crate) fn length(&self) -> u64 {
+        self.length
+    }
+
+    fn fill(
+        &mut self,
+        guest: &mut dyn Guest,
+        transaction: &mut dyn Transaction,
+    ) -> Result<(), BodyError> {
         if let Some(length) = self.announced {
             self.check(length)?;
-            self.grow(length)?;
+            self.grow(guest, length)?;
         }
-        transaction.read_body(&mut |part| self.put(part))?;
+        transaction.read_body(&mut |part| self.put(guest, part))?;
         match self.announced {
             Some(announced) if announced != self.length => Err(BodyError::Length {
                 announced,
@@ -76,7 +94,11 @@ impl Landing<'_> {
         }
     }
 
-    fn put(&mut self, part: &[u8]) -> Result<(), BodyError> {
+    /// Adds a part.
+    ///
+    /// # Errors
+    /// The body is too large, or there is no room.
+    pub(crate) fn put(&mut self, guest: &mut dyn Guest, part: &[u8]) -> Result<(), BodyError> {
         let end = self.length.saturating_add(part.len() as u64);
         self.check(end)?;
         if let Some(announced) = self.announced
@@ -89,9 +111,10 @@ impl Landing<'_> {
         }
         if end > self.mapped {
             let doubled = self.mapped.saturating_mul(2).min(self.limit);
-            self.grow(end.max(doubled).max(FIRST))?;
+            let known = self.announced.unwrap_or(0);
+            self.grow(guest, end.max(doubled).max(known).max(FIRST))?;
         }
-        self.guest
+        guest
             .write(self.address + self.length, part)
             .map_err(no_room)?;
         self.length = end;
@@ -106,7 +129,7 @@ impl Landing<'_> {
     }
 
     /// Maps memory so that there are `length` bytes, in place if what follows is free.
-    fn grow(&mut self, length: u64) -> Result<(), BodyError> {
+    fn grow(&mut self, guest: &mut dyn Guest, length: u64) -> Result<(), BodyError> {
         let wanted = length.next_multiple_of(PAGE_SIZE);
         if wanted <= self.mapped {
             return Ok(());
@@ -114,36 +137,34 @@ impl Landing<'_> {
         if self.mapped > 0 {
             let behind = Placement::FixedFree(self.address + self.mapped);
             let more = wanted - self.mapped;
-            let result = self.guest.map(behind, more, Protection::READ_WRITE);
-            if result.is_ok() {
+            if guest.map(behind, more, Protection::READ_WRITE).is_ok() {
                 self.mapped = wanted;
                 return Ok(());
             }
         }
-        let new = self
-            .guest
+        let new = guest
             .map(Placement::Anywhere, wanted, Protection::READ_WRITE)
             .map_err(|error| no_map(&error))?;
-        self.relocate(new)?;
+        self.relocate(guest, new)?;
         self.mapped = wanted;
         Ok(())
     }
 
     /// Copies what is there already to `new` and gives the old place up.
-    fn relocate(&mut self, new: u64) -> Result<(), BodyError> {
+    fn relocate(&mut self, guest: &mut dyn Guest, new: u64) -> Result<(), BodyError> {
         let mut bytes = Vec::new();
         let mut done = 0;
         while done < self.length {
             let count = STEP.min(self.length - done);
             bytes.resize(usize::try_from(count).unwrap_or(0), 0);
-            self.guest
+            guest
                 .read(self.address + done, &mut bytes)
                 .map_err(no_room)?;
-            self.guest.write(new + done, &bytes).map_err(no_room)?;
+            guest.write(new + done, &bytes).map_err(no_room)?;
             done += count;
         }
         if self.mapped > 0 {
-            self.guest
+            guest
                 .unmap(self.address, self.mapped)
                 .map_err(|error| no_map(&error))?;
         }

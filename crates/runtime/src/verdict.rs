@@ -25,13 +25,15 @@ pub enum Verdict {
     NoKvm,
     /// The program could not be loaded, did not reach its wait call, or is not started yet.
     NotLoaded,
-    /// The request body could not be brought into the VM.
+    /// The request body, or a body to be filtered whole, could not be brought into the VM.
     Transfer,
+    /// A body that was being filtered was given up by its source or by its client.
+    Cancelled,
 }
 
 impl Verdict {
     /// Every verdict, in the order of their declaration.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Ok,
         Self::Timeout,
         Self::Memory,
@@ -42,6 +44,7 @@ impl Verdict {
         Self::NoKvm,
         Self::NotLoaded,
         Self::Transfer,
+        Self::Cancelled,
     ];
 
     /// The name under which the verdict appears in logs and in VCL.
@@ -58,6 +61,7 @@ impl Verdict {
             Self::NoKvm => "no-kvm",
             Self::NotLoaded => "not-loaded",
             Self::Transfer => "transfer",
+            Self::Cancelled => "cancelled",
         }
     }
 

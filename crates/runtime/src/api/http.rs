@@ -141,7 +141,7 @@ pub(super) fn set_cacheable(guest: &mut dyn Guest, host: &mut Host<'_>) -> Resul
     let transaction = match &mut host.stage {
         Stage::Request { transaction, .. } => transaction,
         Stage::Init(_) => return Ok(give(guest, MINUS_ONE)),
-        Stage::Detached => {
+        Stage::Detached | Stage::Filter => {
             return Err(Abort::OnlyRequest {
                 call: "set_cacheable",
             });

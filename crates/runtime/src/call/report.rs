@@ -8,7 +8,7 @@ use crate::counters::counters;
 use crate::instance::Held;
 use crate::response::Response;
 use crate::run::Failure;
-use crate::transaction::Transaction;
+use crate::transaction::Log;
 
 /// How many lines of a backtrace are logged.
 const BACKTRACE_MAX: usize = 24;
@@ -50,7 +50,7 @@ impl<'a> Report<'a> {
     }
 
     /// Counts the call and logs the line that every call has.
-    pub(super) fn finish(self, response: &Response, transaction: &mut dyn Transaction) {
+    pub(super) fn finish(self, response: &Response, log: &mut dyn Log) {
         counters().finished(response.verdict, response.status);
         let mut line = String::with_capacity(160);
         let mut digits = itoa::Buffer::new();
@@ -73,32 +73,32 @@ impl<'a> Report<'a> {
         }
         line.push_str(" runs=");
         line.push_str(digits.format(self.runs));
-        transaction.log(&line);
+        log.log(&line);
     }
 }
 
 /// Logs why a call failed.
-pub(super) fn error(transaction: &mut dyn Transaction, name: &str, reason: &str) {
-    transaction.error(&format!("tinykvm {name}: {reason}"));
+pub(crate) fn error(log: &mut dyn Log, name: &str, reason: &str) {
+    log.error(&format!("tinykvm {name}: {reason}"));
 }
 
 /// Logs why a program failed; for a crash, also where. The fork is still as it was then.
-pub(super) fn failure(
-    transaction: &mut dyn Transaction,
+pub(crate) fn failure(
+    log: &mut dyn Log,
     name: &str,
     failure: &Failure,
     fork: &Fork,
     image: &Image,
 ) {
-    error(transaction, name, &failure.to_string());
+    error(log, name, &failure.to_string());
     let Failure::Exception(exception) = failure else {
         return;
     };
     for line in exception.register_lines() {
-        error(transaction, name, &line);
+        error(log, name, &line);
     }
     let frames = backtrace(fork, image, &exception.registers);
     for line in frames.iter().take(BACKTRACE_MAX) {
-        error(transaction, name, line);
+        error(log, name, line);
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jsonc_parser::ast::Value;
 
-use super::{MIB, Settings};
+use super::{MIB, OnFailure, Settings};
 use crate::permissions::{PathKind, PathSetting};
 
 /// The shortest and longest time limits in seconds.
@@ -106,6 +106,17 @@ pub(super) static KEYS: &[Key] = &[
         effect: Effect::Sets(|to, found| put(&mut to.keep_memory, found.size().map(Some))),
     },
     sets("max_body", |to, found| put(&mut to.max_body, found.size())),
+    sets("max_filter_time", |to, found| {
+        put(&mut to.max_filter_time, found.seconds())
+    }),
+    sets("max_deliveries", |to, found| {
+        let number = found.count(1..=255)?;
+        to.max_deliveries = Some(u16::try_from(number).map_err(|error| error.to_string())?);
+        Ok(())
+    }),
+    sets("on_failure", |to, found| {
+        put(&mut to.on_failure, found.on_failure())
+    }),
     sets("ephemeral", |to, found| {
         put(&mut to.ephemeral, found.flag())
     }),
@@ -227,6 +238,14 @@ impl Found<'_> {
         match self.0 {
             Value::BooleanLit(flag) => Ok(flag.value),
             _ => Err("true or false".to_owned()),
+        }
+    }
+
+    fn on_failure(self) -> Result<OnFailure, String> {
+        match self.0 {
+            Value::StringLit(text) if text.value == "error" => Ok(OnFailure::Error),
+            Value::StringLit(text) if text.value == "original" => Ok(OnFailure::Original),
+            _ => Err("\"error\" or \"original\"".to_owned()),
         }
     }
 

@@ -10,6 +10,7 @@
 
 mod bodies;
 mod faults;
+mod filters;
 mod limits;
 mod loading;
 mod modes;
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
         requests::cases(),
         bodies::cases(),
         faults::cases(),
+        filters::cases(),
         limits::cases(),
         modes::cases(),
         state::cases(),

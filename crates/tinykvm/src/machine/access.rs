@@ -174,6 +174,24 @@ impl AddressSpace {
         Ok(())
     }
 
+    /// The contiguous beginning of a user-writable range, in place.
+    pub(super) fn first_piece_mut(
+        &mut self,
+        address: u64,
+        length: u64,
+    ) -> Result<&mut [u8], BadAddress> {
+        let bad = BadAddress { address, length };
+        let end = checked_end(address, length)?;
+        let first = self.find_writable(address, false).ok_or(bad)?;
+        let mut size = (page_down(address) + PAGE_SIZE).min(end) - address;
+        while address + size < end
+            && self.find_writable(address + size, false) == Some(first + size)
+        {
+            size = (size + PAGE_SIZE).min(end - address);
+        }
+        self.memory.physical_mut(first, to_usize(size)).ok_or(bad)
+    }
+
     /// The guest-physical address to write to, with memory behind it from now on.
     fn find_writable(&mut self, address: u64, any: bool) -> Option<u64> {
         if let Some(found) = self.memory.walk(address)

@@ -1,0 +1,176 @@
+//! Filtering a body through a program, part by part.
+//!
+//! ```text
+//!                 begin ──pass──> the body is left alone
+//!                   │
+//!        upstream ──┴─> fill ─> chunk ─> output ─┬─> end ─> output ─> finished
+//!                        ^                       │
+//!                        └───────────────────────┘
+//!                   a function fails: the original from its beginning, or an error
+//! ```
+//!
+//! A [`BodyFilter`] is pulled from, where a body goes into a cache, or pushed to, where it goes to a
+//! client. It holds a fork from `begin` to the end of the body. The clock of the program's limits
+//! runs only while its functions run.
+//!
+//! With `on_failure` "original" the input is remembered until the first byte of output was taken;
+//! a failure up to then is invisible in the body.
+
+mod body;
+mod figures;
+mod headers;
+mod session;
+mod start;
+
+use std::sync::Arc;
+
+use crate::call::report;
+use crate::config::OnFailure;
+use crate::counters::{add, counters};
+use crate::program::Program;
+use crate::transaction::Transaction;
+use crate::verdict::Verdict;
+
+pub use body::BodyFilter;
+
+use figures::Figures;
+
+/// What a body belongs to, and what VCL says about it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct FilterRequest<'a> {
+    /// The URL of the request.
+    pub url: &'a [u8],
+    /// The request method.
+    pub method: &'a [u8],
+    /// The program's argument, chosen by the operator.
+    pub argument: &'a [u8],
+    /// More of the same.
+    pub config: &'a [u8],
+    /// Status of the response.
+    pub status: u16,
+    /// Length of the body, if it is known.
+    pub length: Option<u64>,
+    /// The body is on its way to a client.
+    pub delivery: bool,
+}
+
+/// A part of a body, of which the bytes are elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Part {
+    /// How many bytes it has.
+    pub length: usize,
+    /// The body ends with it.
+    pub last: bool,
+}
+
+impl Part {
+    fn more(length: usize) -> Self {
+        let last = false;
+        Self { length, last }
+    }
+
+    fn last(length: usize) -> Self {
+        let last = true;
+        Self { length, last }
+    }
+}
+
+/// Where a body comes from.
+pub trait Upstream {
+    /// Fills the beginning of `out`, waiting for it if need be; `None` if the body broke off.
+    fn read(&mut self, out: &mut [u8]) -> Option<Part>;
+
+    /// True if there is more that can be read without waiting.
+    fn is_ready(&mut self) -> bool;
+}
+
+/// What became of output that was sent on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sent {
+    /// More may follow.
+    More,
+    /// That was enough: nobody wants the rest, and all is well.
+    Enough,
+    /// It can't be sent.
+    Failed,
+}
+
+/// What is to happen with a body.
+#[derive(Debug)]
+pub enum Begun {
+    /// It goes on unchanged: the program wants it so.
+    Pass,
+    /// It goes on unchanged: the program failed, and `on_failure` is "original". Header fields may
+    /// have changed, and are to be what they were.
+    Original,
+    /// It goes through this.
+    Filter(BodyFilter),
+    /// The program failed: there is no body. The reason is logged already.
+    Failed(String),
+}
+
+impl Program {
+    /// True if the program wants bodies with their content encoding. Loads it if need be; `None` if
+    /// it can't be loaded, or filters nothing.
+    pub fn filters_encoded(self: &Arc<Self>) -> Option<bool> {
+        let instance = self.instance().ok()?;
+        Some(instance.filter?.encoded)
+    }
+
+    /// Asks the program what is to happen with a body. Its function may change the header fields
+    /// of the response; those that would be wrong for another body are removed or weakened.
+    pub fn begin_filter(
+        self: &Arc<Self>,
+        request: &FilterRequest<'_>,
+        transaction: &mut dyn Transaction,
+    ) -> Begun {
+        let instance = match self.instance() {
+            Ok(instance) => instance,
+            Err(unready) => {
+                let on_failure = self.on_failure();
+                return refuse(
+                    self.name(),
+                    on_failure,
+                    unready.verdict,
+                    &unready.reason,
+                    request,
+                    transaction,
+                );
+            }
+        };
+        let begun = BodyFilter::begin(&instance, request, transaction);
+        begun.unwrap_or_else(|error| {
+            let on_failure = instance.settings.on_failure;
+            let reason = error.to_string();
+            let name = &instance.name;
+            refuse(
+                name,
+                on_failure,
+                error.verdict(),
+                &reason,
+                request,
+                transaction,
+            )
+        })
+    }
+}
+
+/// The program could not even be asked.
+fn refuse(
+    name: &str,
+    on_failure: OnFailure,
+    verdict: Verdict,
+    reason: &str,
+    request: &FilterRequest<'_>,
+    log: &mut dyn Transaction,
+) -> Begun {
+    report::error(log, name, reason);
+    let original = on_failure == OnFailure::Original;
+    Figures::new(request.delivery).finish(name, verdict, original, log);
+    if original {
+        add(&counters().filter_originals, 1);
+        Begun::Original
+    } else {
+        Begun::Failed(reason.to_owned())
+    }
+}
