@@ -3,6 +3,7 @@
 //! ```text
 //!   vcl/          the functions that VCL calls, and the event function
 //!   backend       a program as a backend: answer, header fields, body
+//!   filter        a program as a filter of bodies, fetched or delivered
 //!   transaction   what a program may see and change of the transaction
 //!   caching       what a program says about caching, made to last
 //!   task          what belongs to one request or fetch
@@ -15,6 +16,7 @@
 mod backend;
 mod caching;
 mod counters;
+mod filter;
 mod guard;
 mod state;
 mod task;

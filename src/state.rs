@@ -1,4 +1,4 @@
-//! What belongs to one VCL: its programs, and a director for each of them.
+//! What belongs to one VCL: its programs, with a director and a filter for each of them.
 
 use std::collections::HashMap;
 use std::ffi::CStr;
@@ -6,9 +6,10 @@ use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use tinykvm_runtime::{Journal, Program, Programs};
-use tinykvm_vrt::{Ctx, Director, Private, Slot, Tag, ffi, log_global};
+use tinykvm_vrt::{Ctx, Director, Private, Registration, Slot, Tag, ffi, log_global};
 
 use crate::backend::ProgramBackend;
+use crate::filter::{ProgramFilter, filter_name};
 use crate::guard::Failure;
 
 /// What happens while programs are loaded goes to the raw log, and the counters are shown anew.
@@ -30,6 +31,7 @@ impl Journal for RawLog {
 pub(crate) struct Vcl {
     pub(crate) programs: Programs,
     directors: RwLock<HashMap<String, Director>>,
+    filters: RwLock<HashMap<String, Registration>>,
 }
 
 impl fmt::Debug for Vcl {
@@ -47,6 +49,7 @@ impl Vcl {
         Self {
             programs: Programs::with_journal(Arc::new(RawLog)),
             directors: RwLock::default(),
+            filters: RwLock::default(),
         }
     }
 
@@ -89,6 +92,36 @@ impl Vcl {
             .ok_or_else(|| format!("program \"{name}\": Varnish takes no more backends"))?;
         directors.insert(name.to_owned(), director);
         Ok(())
+    }
+
+    /// Makes the program known to Varnish as a filter, unless it is. Names of filters have no spaces,
+    /// and differ in more than case: of programs for which that is not so, only the first becomes one.
+    pub(crate) fn add_filter(&self, ctx: &mut Ctx<'_>, name: &str) -> Result<(), Failure> {
+        let mut filters = self.filters.write().unwrap_or_else(PoisonError::into_inner);
+        let taken = filters.keys().any(|key| key.eq_ignore_ascii_case(name));
+        if taken || name.contains(char::is_whitespace) {
+            return Ok(());
+        }
+        let program = self.program(Some(name.as_bytes()))?;
+        let filter = Box::new(ProgramFilter::new(program));
+        let known = Registration::new(ctx, &filter_name(name), filter)
+            .map_err(|error| format!("program \"{name}\" as a filter: {error}"))?;
+        filters.insert(name.to_owned(), known);
+        Ok(())
+    }
+
+    /// True if Varnish knows the program as a filter.
+    pub(crate) fn has_filter(&self, name: &str) -> bool {
+        let filters = self.filters.read().unwrap_or_else(PoisonError::into_inner);
+        filters.contains_key(name)
+    }
+
+    /// Varnish forgets the filters: the VCL is discarded.
+    pub(crate) fn remove_filters(&self, ctx: &mut Ctx<'_>) {
+        let mut filters = self.filters.write().unwrap_or_else(PoisonError::into_inner);
+        for (_, known) in filters.drain() {
+            known.remove(ctx);
+        }
     }
 
     /// The program's director, for VCL.

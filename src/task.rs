@@ -19,6 +19,7 @@ use tinykvm_vrt::{Ctx, Private, private::TaskPrivate};
 #[derive(Default)]
 pub(crate) struct Task {
     wanted: RefCell<Vec<(Arc<Program>, Wanted)>>,
+    filtering: RefCell<Vec<(Arc<Program>, Filtering)>>,
     body: SharedBody,
 }
 
@@ -27,6 +28,13 @@ pub(crate) struct Task {
 pub(crate) struct Wanted {
     pub(crate) url: Vec<u8>,
     pub(crate) argument: Vec<u8>,
+}
+
+/// What VCL says to a filter.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Filtering {
+    pub(crate) argument: Vec<u8>,
+    pub(crate) config: Vec<u8>,
 }
 
 impl Private for Task {
@@ -77,6 +85,25 @@ impl Task {
         let all = self.wanted.borrow();
         let (_, wanted) = all.iter().find(|(other, _)| Arc::ptr_eq(other, program))?;
         Some(wanted.clone())
+    }
+
+    /// Remembers what VCL says to a filter that it has put into its list. `first`: there was none of
+    /// ours in the list, so what is known is of an attempt before.
+    pub(crate) fn want_filter(&self, program: Arc<Program>, filtering: Filtering, first: bool) {
+        let mut all = self.filtering.borrow_mut();
+        if first {
+            all.clear();
+        }
+        all.push((program, filtering));
+    }
+
+    /// What VCL says to the next filter of that program.
+    pub(crate) fn next_filtering(&self, program: &Arc<Program>) -> Option<Filtering> {
+        let mut all = self.filtering.borrow_mut();
+        let at = all
+            .iter()
+            .position(|(other, _)| Arc::ptr_eq(other, program))?;
+        Some(all.remove(at).1)
     }
 
     /// Holds the body of an answer, for a reader that is returned.

@@ -38,11 +38,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     let bindings = bindgen::Builder::default()
         .header("src/wrapper.h")
         .clang_arg(format!("-I{include}"))
-        .allowlist_function("(VRT|VSB|VFP|VRB|Obj|WS|VSL|http|VTIM|VCL|tinykvm)_?.*")
-        .allowlist_type("(vrt_ctx|busyobj|req|http|http_conn|ws|vfp|vdi_methods|vmod_.*|params)")
-        .allowlist_type("(director|objcore|vsc_seg|vsmw_cluster|vcl_event_e|txt|strands|oc_flags)")
+        .allowlist_function("(VRT|VSB|VFP|VDP|VRB|Obj|WS|VSL|http|VTIM|VCL|tinykvm)_?.*")
+        .allowlist_type(
+            "(vrt_ctx|busyobj|req|http|http_conn|ws|vfp|vdp|vdp_entry|vdi_methods|vmod_.*|params)",
+        )
+        .allowlist_type(
+            "(director|objcore|obj_flags|vsc_seg|vsmw_cluster|vcl_event_e|txt|strands|oc_flags)",
+        )
         .allowlist_var("(SLT|BS|SC|HTTP_HDR|VCL_MET|HTTP|WS|VSB|VDI|VRT|VMOD|DIRECTOR)_.*")
-        .allowlist_var("(REQ|BUSYOBJ|OBJCORE|VFP|OC|VTIM|cache)_.*")
+        .allowlist_var("(REQ|BUSYOBJ|OBJCORE|VFP|VDP|OC|OF|VTIM|cache)_.*")
         .allowlist_type("VCL_.*")
         .prepend_enum_name(false)
         .derive_debug(false)

@@ -31,6 +31,7 @@ pub(crate) unsafe extern "C" fn vmod_configure(
             .configure(program, json)
             .map_err(|error| about(program, &error))?;
         vcl.add_director(ctx, program)?;
+        vcl.add_filter(ctx, program)?;
         Ok(1)
     };
     // SAFETY: the context that Varnish gave to this function.

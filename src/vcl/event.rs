@@ -2,7 +2,7 @@
 
 use std::ffi::c_int;
 
-use tinykvm_vrt::ffi;
+use tinykvm_vrt::{Ctx, ffi};
 
 use crate::counters;
 use crate::guard::guard_event;
@@ -10,7 +10,7 @@ use crate::state::Vcl;
 
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C" fn vmod_event(
-    _ctx: *const ffi::vrt_ctx,
+    ctx: *const ffi::vrt_ctx,
     vcl: *mut ffi::vmod_priv,
     event: ffi::vcl_event_e,
 ) -> c_int {
@@ -22,7 +22,12 @@ pub(crate) unsafe extern "C" fn vmod_event(
                 unsafe { Vcl::of(vcl)? };
                 counters::attach();
             }
-            ffi::VCL_EVENT_DISCARD => counters::detach(),
+            ffi::VCL_EVENT_DISCARD => {
+                // SAFETY: the arguments that Varnish gave to this function.
+                let (ctx, vcl) = unsafe { (Ctx::from_raw(ctx), Vcl::of(vcl)?) };
+                vcl.remove_filters(&mut ctx.ok_or("no context")?);
+                counters::detach();
+            }
             // A cold VCL keeps its programs, so that it is ready when it is used again.
             _ => {}
         }

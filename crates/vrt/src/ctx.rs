@@ -20,6 +20,8 @@ pub enum Place {
     Deliver,
     /// `vcl_synth`.
     Synth,
+    /// A response of which the filters are opened, behind `vcl_deliver` and `vcl_synth`.
+    Delivery,
     /// `vcl_backend_fetch`.
     BackendFetch,
     /// `vcl_backend_response`.
@@ -73,6 +75,13 @@ impl<'c> Ctx<'c> {
         (unsafe { fetch.as_ref() }.magic == ffi::BUSYOBJ_MAGIC).then_some(fetch)
     }
 
+    /// The client's request, if this is one.
+    pub(crate) fn client_request(&self) -> Option<NonNull<ffi::req>> {
+        let request = NonNull::new(self.context().req)?;
+        // SAFETY: a request that is there is valid during the call.
+        (unsafe { request.as_ref() }.magic == ffi::REQ_MAGIC).then_some(request)
+    }
+
     /// True in a request or a fetch.
     pub(crate) fn has_task(&self) -> bool {
         !self.context().req.is_null() || self.busyobj().is_some()
@@ -90,6 +99,7 @@ impl<'c> Ctx<'c> {
             (ffi::VCL_MET_BACKEND_FETCH, true) => Place::BackendFetch,
             (ffi::VCL_MET_BACKEND_RESPONSE, true) => Place::BackendResponse,
             (ffi::VCL_MET_BACKEND_ERROR, true) => Place::BackendError,
+            (0, true) if !context.req.is_null() => Place::Delivery,
             // A pipe has both; what counts there is the client's request.
             _ if context.req.is_null() => Place::Fetch,
             _ => Place::Client,
@@ -124,7 +134,7 @@ impl<'c> Ctx<'c> {
         let context = self.context();
         let raw = match self.place() {
             Place::Fetch | Place::BackendResponse | Place::BackendError => context.http_beresp,
-            Place::Deliver | Place::Synth => context.http_resp,
+            Place::Deliver | Place::Synth | Place::Delivery => context.http_resp,
             Place::Init | Place::Client | Place::BackendFetch | Place::Other => return None,
         };
         // SAFETY: NULL or the message of this task, which only this thread uses.
@@ -175,6 +185,11 @@ impl<'c> Ctx<'c> {
             }
             _ => None,
         }
+    }
+
+    /// The log of the transaction; NULL if there is none.
+    pub(crate) fn log_pointer(&self) -> *mut ffi::vsl_log {
+        self.context().vsl
     }
 
     /// Writes to the log of the transaction, or to the raw log if there is none.

@@ -32,6 +32,21 @@ pub struct Http<'a> {
     message: PhantomData<&'a mut ()>,
 }
 
+/// The fields of a message at some time; see [`Http::save`].
+pub struct Fields {
+    texts: Vec<ffi::txt>,
+    flags: Vec<std::ffi::c_uchar>,
+    status: u16,
+}
+
+impl std::fmt::Debug for Fields {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Fields")
+            .field("count", &self.texts.len())
+            .finish_non_exhaustive()
+    }
+}
+
 /// Index of the first field in Varnish's table, behind the start line.
 pub const FIRST: usize = ffi::HTTP_HDR_FIRST as usize;
 
@@ -79,6 +94,12 @@ impl Http<'_> {
     #[must_use]
     pub fn method(&self) -> &[u8] {
         self.text(ffi::HTTP_HDR_METHOD as usize).unwrap_or_default()
+    }
+
+    /// The URL of a request.
+    #[must_use]
+    pub fn url(&self) -> &[u8] {
+        self.text(ffi::HTTP_HDR_URL as usize).unwrap_or_default()
     }
 
     /// The status code of a response.
@@ -227,6 +248,37 @@ impl Http<'_> {
         let tag = http.logtag + (ffi::HTTP_HDR_UNSET - ffi::HTTP_HDR_METHOD);
         // SAFETY: the message's log, and a text that is part of the message.
         unsafe { ffi::VSLbt(http.vsl, tag, text) };
+    }
+
+    /// Remembers all fields and the status, to be put back in the same task.
+    #[must_use]
+    pub fn save(&self) -> Fields {
+        let http = self.http();
+        let count = usize::from(http.nhd);
+        // SAFETY: the fields in use are `nhd` elements of both arrays.
+        unsafe {
+            Fields {
+                texts: std::slice::from_raw_parts(http.hd, count).to_vec(),
+                flags: std::slice::from_raw_parts(http.hdf, count).to_vec(),
+                status: http.status,
+            }
+        }
+    }
+
+    /// Puts back what [`save`](Self::save) remembered of this message.
+    pub fn restore(&mut self, fields: &Fields) {
+        // SAFETY: there were as many fields in these arrays before; the texts are on the workspace,
+        // where they stay as long as the task.
+        unsafe {
+            let http = self.raw.as_mut();
+            let count = fields.texts.len();
+            http.hd
+                .copy_from_nonoverlapping(fields.texts.as_ptr(), count);
+            http.hdf
+                .copy_from_nonoverlapping(fields.flags.as_ptr(), count);
+            http.nhd = u16::try_from(count).unwrap_or(http.nhd);
+            http.status = fields.status;
+        }
     }
 
     /// Removes every field of that name.

@@ -8,6 +8,7 @@
 //!    ├ Lifetime    ttl, grace and keep of the object that is being fetched
 //!    └ task<T>()   a value of ours that lives as long as the task
 //!   Director       a backend implemented in Rust (trait Backend); its body is a Source
+//!   filter         filters of bodies: fetch and delivery processors
 //!   Slot<T>        a value of ours that lives as long as the VCL
 //!   guard::catch   the one place where a panic ends
 //! ```
@@ -21,12 +22,14 @@
 pub mod ctx;
 pub mod director;
 pub mod ffi;
+pub mod filter;
 pub mod guard;
 pub mod http;
 pub mod lifetime;
 pub mod log;
 pub mod private;
 pub mod request_body;
+pub mod response_body;
 mod source;
 pub mod strings;
 pub mod synthetic;
@@ -34,7 +37,8 @@ pub mod workspace;
 
 pub use ctx::{Ctx, Place};
 pub use director::{Answer, Backend, Director};
-pub use http::{FieldError, Http};
+pub use filter::{Filter, Registration};
+pub use http::{FieldError, Fields, Http};
 pub use lifetime::Lifetime;
 pub use log::{Tag, log_global};
 pub use private::{Private, Slot};

@@ -1,0 +1,315 @@
+//! A program as a filter of bodies.
+
+use std::fmt;
+use std::sync::Arc;
+
+use tinykvm_runtime::{Begun, BodyFilter, FilterRequest, Log, Part, Program, Sent, Upstream};
+use tinykvm_vrt::filter::{
+    DeliveryProcessor, Downstream, FetchProcessor, Opened, Pulled, Push, Sent as SentOn, TaskLog,
+    Upstream as FetchUpstream,
+};
+use tinykvm_vrt::{Ctx, Filter, Tag};
+
+use crate::counters;
+use crate::task::{Filtering, Task};
+use crate::transaction::VarnishTransaction;
+
+/// What the names of our filters begin with.
+const PREFIX: &str = "tinykvm_";
+
+/// The name of a program in lists of filters.
+pub(crate) fn filter_name(program: &str) -> String {
+    format!("{PREFIX}{program}")
+}
+
+/// True for the name of one of our filters.
+pub(crate) fn is_ours(filter: &str) -> bool {
+    filter.starts_with(PREFIX)
+}
+
+/// What the name stands for.
+pub(crate) struct ProgramFilter {
+    program: Arc<Program>,
+}
+
+impl fmt::Debug for ProgramFilter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProgramFilter")
+            .field("program", &self.program.name())
+            .finish()
+    }
+}
+
+/// What the program answered, with its header fields in place.
+enum Answer {
+    Bypass,
+    Filter(BodyFilter),
+    Fail(String),
+}
+
+impl ProgramFilter {
+    pub(crate) fn new(program: Arc<Program>) -> Self {
+        Self { program }
+    }
+
+    fn log(&self, ctx: &Ctx<'_>, what: &str) {
+        let name = self.program.name();
+        ctx.log(Tag::VclLog, &format!("tinykvm {name}: {what}"));
+    }
+
+    /// Asks the program. Its changes of header fields are undone if it fails.
+    fn begin(&self, ctx: &mut Ctx<'_>, length: Option<u64>, delivery: bool) -> Answer {
+        let task = Task::existing(ctx);
+        if let Some(task) = task {
+            task.release_vm();
+        }
+        let said = task.and_then(|task| task.next_filtering(&self.program));
+        let Filtering { argument, config } = said.unwrap_or_default();
+        let (method, url) = match ctx.request() {
+            Some(request) => (request.method().to_vec(), request.url().to_vec()),
+            None => (Vec::new(), Vec::new()),
+        };
+        let (status, fields) = match ctx.response() {
+            Some(response) => (response.status(), response.save()),
+            None => return Answer::Fail("there is no response".to_owned()),
+        };
+        let request = FilterRequest {
+            url: &url,
+            method: &method,
+            argument: &argument,
+            config: &config,
+            status,
+            length,
+            delivery,
+        };
+        let mut transaction = VarnishTransaction::new(ctx);
+        let begun = self.program.begin_filter(&request, &mut transaction);
+        let caching = transaction.caching;
+        let answer = match begun {
+            Begun::Pass => Answer::Bypass,
+            Begun::Filter(filter) => Answer::Filter(filter),
+            Begun::Original => {
+                restore(ctx, &fields);
+                return Answer::Bypass;
+            }
+            Begun::Failed(reason) => {
+                restore(ctx, &fields);
+                return Answer::Fail(format!("{}: {reason}", self.program.name()));
+            }
+        };
+        if let Some(caching) = caching {
+            caching.apply(ctx);
+        }
+        answer
+    }
+
+    /// For an answer of a backend that has no body, but the header fields of one: to HEAD, or a 304.
+    pub(crate) fn without_body(&self, ctx: &mut Ctx<'_>) -> Result<(), String> {
+        let length = announced(ctx);
+        let answer = self.begin(ctx, length, false);
+        if let Answer::Filter(filter) = answer {
+            filter.skip(&mut VarnishLog(ctx.task_log()));
+        } else if let Answer::Fail(reason) = answer {
+            return Err(reason);
+        }
+        counters::publish();
+        Ok(())
+    }
+
+    /// True for a part of a body, which can't be filtered as if it were one.
+    fn is_partial(&self, ctx: &Ctx<'_>) -> bool {
+        let partial = ctx
+            .response()
+            .is_some_and(|response| response.status() == 206);
+        if partial {
+            self.log(ctx, "a part of a body (206) is not filtered");
+        }
+        partial
+    }
+}
+
+/// The length that the header fields of the response announce.
+fn announced(ctx: &Ctx<'_>) -> Option<u64> {
+    let response = ctx.response()?;
+    let length = response.value(b"Content-Length")?;
+    std::str::from_utf8(length).ok()?.parse().ok()
+}
+
+fn restore(ctx: &Ctx<'_>, fields: &tinykvm_vrt::Fields) {
+    if let Some(mut response) = ctx.response() {
+        response.restore(fields);
+    }
+}
+
+impl Filter for ProgramFilter {
+    fn open_fetch(
+        &self,
+        ctx: &mut Ctx<'_>,
+        upstream: &mut FetchUpstream,
+    ) -> Opened<Box<dyn FetchProcessor>> {
+        if self.is_partial(ctx) {
+            return Opened::Bypass;
+        }
+        let fields = ctx.response().map(|response| response.save());
+        // As the filters before this one have left it: not what the backend said of a compressed body.
+        let length = announced(ctx);
+        let mut filter = match self.begin(ctx, length, false) {
+            Answer::Bypass => return Opened::Bypass,
+            Answer::Fail(reason) => return Opened::Fail(reason),
+            Answer::Filter(filter) => filter,
+        };
+        let mut log = VarnishLog(upstream.log());
+        // Up to the first byte of output, a failure can still change everything.
+        let primed = filter.prime(&mut Reading(upstream), &mut log);
+        counters::publish();
+        if let Err(reason) = primed {
+            return Opened::Fail(format!("{}: {reason}", self.program.name()));
+        }
+        if filter.is_original()
+            && let Some(fields) = &fields
+        {
+            restore(ctx, fields);
+        }
+        if let Some(length) = filter.known_length()
+            && let Some(mut response) = ctx.response()
+        {
+            // Without room for it the body just has no length.
+            let _ = response.set(b"Content-Length", length.to_string().as_bytes());
+        }
+        Opened::Use(Box::new(Fetching(filter)))
+    }
+
+    fn open_delivery(&self, ctx: &mut Ctx<'_>) -> Opened<Box<dyn DeliveryProcessor>> {
+        let status = ctx.response().map_or(0, |response| response.status());
+        if self.is_partial(ctx) || status == 304 || status == 204 {
+            return Opened::Bypass;
+        }
+        let length = ctx.delivery_length();
+        let filter = match self.begin(ctx, length, true) {
+            Answer::Bypass => return Opened::Bypass,
+            Answer::Fail(reason) => return refuse(ctx, reason),
+            Answer::Filter(filter) => filter,
+        };
+        let head = ctx
+            .request()
+            .is_some_and(|request| request.method() == b"HEAD");
+        if length == Some(0) {
+            // Varnish relies on the field that it has seen.
+            if let Some(mut response) = ctx.response() {
+                let _ = response.set(b"Content-Length", b"0");
+            }
+        } else {
+            ctx.set_delivery_length(filter.announced_length());
+        }
+        if head || length == Some(0) {
+            let mut log = VarnishLog(ctx.task_log());
+            filter.skip(&mut log);
+            counters::publish();
+            return Opened::Bypass;
+        }
+        counters::publish();
+        Opened::Use(Box::new(Delivering(filter)))
+    }
+}
+
+/// The delivery of a body that the program can't filter: an error without a body.
+fn refuse(ctx: &mut Ctx<'_>, reason: String) -> Opened<Box<dyn DeliveryProcessor>> {
+    counters::publish();
+    let Some(mut response) = ctx.response() else {
+        return Opened::Fail(reason);
+    };
+    for name in [
+        &b"Content-Encoding"[..],
+        b"Content-Type",
+        b"Content-Range",
+        b"Cache-Control",
+        b"ETag",
+        b"Last-Modified",
+        b"Expires",
+    ] {
+        response.remove_all(name);
+    }
+    if response.set_response(503).is_err() {
+        return Opened::Fail(reason);
+    }
+    ctx.set_delivery_length(Some(0));
+    Opened::Use(Box::new(Nothing))
+}
+
+/// The log of the task, for the runtime.
+struct VarnishLog(TaskLog);
+
+impl Log for VarnishLog {
+    fn log(&mut self, line: &str) {
+        self.0.log(Tag::VclLog, line);
+    }
+
+    fn error(&mut self, line: &str) {
+        self.0.log(Tag::Error, line);
+    }
+}
+
+/// The backend's body, for the runtime.
+struct Reading<'a>(&'a mut FetchUpstream);
+
+impl Upstream for Reading<'_> {
+    fn read(&mut self, out: &mut [u8]) -> Option<Part> {
+        let Pulled { length, last } = self.0.read(out)?;
+        Some(Part { length, last })
+    }
+
+    fn is_ready(&mut self) -> bool {
+        self.0.is_ready()
+    }
+}
+
+struct Fetching(BodyFilter);
+
+impl FetchProcessor for Fetching {
+    fn pull(&mut self, upstream: &mut FetchUpstream, out: &mut [u8]) -> Result<Pulled, String> {
+        let mut log = VarnishLog(upstream.log());
+        let Part { length, last } = self.0.pull(out, &mut Reading(upstream), &mut log)?;
+        Ok(Pulled { length, last })
+    }
+
+    fn close(&mut self, log: &TaskLog) {
+        self.0.close(&mut VarnishLog(*log));
+        counters::publish();
+    }
+}
+
+struct Delivering(BodyFilter);
+
+impl DeliveryProcessor for Delivering {
+    fn push(
+        &mut self,
+        downstream: &mut Downstream<'_>,
+        bytes: &[u8],
+        action: Push,
+    ) -> Result<(), String> {
+        let mut log = VarnishLog(downstream.log());
+        let mut send = |piece: &[u8]| match downstream.send(piece) {
+            SentOn::More => Sent::More,
+            SentOn::Enough => Sent::Enough,
+            SentOn::Failed => Sent::Failed,
+        };
+        let (flush, end) = (action != Push::More, action == Push::End);
+        self.0.push(bytes, flush, end, &mut send, &mut log)
+    }
+
+    fn close(&mut self, log: &TaskLog) {
+        self.0.close(&mut VarnishLog(*log));
+        counters::publish();
+    }
+}
+
+/// Takes a body that nobody gets.
+struct Nothing;
+
+impl DeliveryProcessor for Nothing {
+    fn push(&mut self, _: &mut Downstream<'_>, _: &[u8], _: Push) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn close(&mut self, _: &TaskLog) {}
+}
