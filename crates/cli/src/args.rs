@@ -22,6 +22,8 @@ pub(crate) enum Command {
     Run(Run),
     /// Makes one request: the body goes to standard output, everything else to standard error.
     Call(Call),
+    /// Sends a body through a filter: what becomes of it goes to standard output.
+    Filter(Filter),
     /// Measures warm calls.
     Bench(Bench),
     /// Says whether programs can run on this host, and what to do if not; or what files a program
@@ -96,6 +98,49 @@ pub(crate) struct Call {
     pub(crate) request: Request,
 
     /// Print status and header fields before the body, to standard output.
+    #[arg(long, short = 'i')]
+    pub(crate) include: bool,
+}
+
+/// Options of `filter`.
+#[derive(Debug, Args)]
+pub(crate) struct Filter {
+    #[command(flatten)]
+    pub(crate) target: Target,
+
+    /// The URL of the request.
+    #[arg(long, default_value = "/")]
+    pub(crate) url: String,
+
+    /// The argument that VCL would pass.
+    #[arg(long, default_value = "")]
+    pub(crate) arg: String,
+
+    /// The configuration that VCL would pass.
+    #[arg(long, default_value = "")]
+    pub(crate) filter_config: String,
+
+    /// The body is in this file; `-` is standard input.
+    #[arg(long, value_name = "FILE", default_value = "-")]
+    pub(crate) body: PathBuf,
+
+    /// A header field of the response, as the backend would send it.
+    #[arg(long, short = 'H', value_name = "NAME: VALUE")]
+    pub(crate) header: Vec<String>,
+
+    /// A header field of the request.
+    #[arg(long, value_name = "NAME: VALUE")]
+    pub(crate) request_header: Vec<String>,
+
+    /// Give the body in parts of at most so many bytes.
+    #[arg(long, value_name = "BYTES", default_value_t = 65_536, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) part: u32,
+
+    /// The body is on its way to a client, not into the cache.
+    #[arg(long)]
+    pub(crate) delivery: bool,
+
+    /// Print the header fields before the body, to standard output.
     #[arg(long, short = 'i')]
     pub(crate) include: bool,
 }

@@ -38,13 +38,11 @@ impl Fields {
         let mut content_type = String::new();
         let mut headers = Vec::new();
         for field in &self.header {
-            let (name, value) = field
-                .split_once(':')
-                .ok_or_else(|| Error::Argument(format!("header {field:?} has no colon")))?;
+            let (name, value) = split(field)?;
             if name.eq_ignore_ascii_case("content-type") {
-                value.trim().clone_into(&mut content_type);
+                value.clone_into(&mut content_type);
             }
-            headers.push(format!("{}: {}", name.trim(), value.trim()).into_bytes());
+            headers.push(format!("{name}: {value}").into_bytes());
         }
         let default = if body.is_some() { "POST" } else { "GET" };
         Ok(Prepared {
@@ -56,6 +54,14 @@ impl Fields {
             body,
         })
     }
+}
+
+/// Name and value of a field on the command line.
+pub(crate) fn split(field: &str) -> Result<(&str, &str), Error> {
+    let (name, value) = field
+        .split_once(':')
+        .ok_or_else(|| Error::Argument(format!("header {field:?} has no colon")))?;
+    Ok((name.trim(), value.trim()))
 }
 
 fn read_body(path: &Path) -> Result<Vec<u8>, Error> {

@@ -12,6 +12,7 @@ mod bench;
 mod call;
 mod console;
 mod doctor;
+mod filter;
 mod learn;
 mod rules;
 mod run;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Run(options) => run::run(&options),
         Command::Call(options) => call::call(&options),
+        Command::Filter(options) => filter::filter(&options),
         Command::Bench(options) => bench::bench(&options),
         Command::Doctor(options) => match &options.program {
             Some(program) => doctor::program::program(program),

@@ -67,6 +67,7 @@ fn main() -> ExitCode {
         Case::new("doctor without a device", doctor_without_device),
         Case::kvm("run", run_command),
         Case::kvm("call", call_command),
+        Case::kvm("filter", filter_command),
         Case::kvm("bench", bench_command),
         Case::kvm("learn", learn_command),
         Case::new("doctor of a program", doctor_of_a_program),
@@ -100,6 +101,44 @@ fn doctor_without_device() -> Result<(), String> {
         "{out}"
     );
     assert!(out.contains("There is 1 problem."), "{out}");
+    Ok(())
+}
+
+fn filter_command() -> Result<(), String> {
+    let source = tinykvm_testkit::paths::top().join("tests/guests/filter.c");
+    let program = tinykvm_testkit::compile_file(&source, tinykvm_testkit::Toolchain::Gcc);
+    let program = program.to_str().unwrap();
+    let run = |arguments: &[&str]| {
+        let mut all = vec!["filter", program];
+        all.extend(arguments);
+        let mut child = command(&all)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(b"Hello").unwrap();
+        let Output {
+            status,
+            stdout,
+            stderr,
+        } = child.wait_with_output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (status.code().unwrap(), text(stdout), text(stderr))
+    };
+    let (status, out, err) = run(&["--arg", "upper suffix:!", "--part", "2"]);
+    assert_eq!((status, out.as_str()), (0, "HELLO!"));
+    assert!(err.contains("verdict=ok filter=fetch"), "{err}");
+    assert!(err.contains("chunks=3"), "{err}");
+    let tag = "ETag: \"x\"";
+    let (_, out, _) = run(&["-i", "-H", tag, "--delivery", "--arg", "saw"]);
+    assert!(out.starts_with("ETag: W/\"x\"\nX-Saw: GET / 200 "), "{out}");
+    assert!(out.ends_with("\n\nHello"), "{out}");
+    let (status, out, err) = run(&["--arg", "pass"]);
+    assert_eq!((status, out.as_str()), (0, "Hello"), "{err}");
+    let (status, out, err) = run(&["--arg", "chunk=crash"]);
+    assert_eq!((status, out.as_str()), (1, ""));
+    assert!(err.contains("verdict=fault"), "{err}");
     Ok(())
 }
 
