@@ -16,6 +16,7 @@ mod calls;
 mod compute;
 mod figures;
 mod files;
+mod filters;
 mod guest;
 mod varnish;
 
@@ -37,6 +38,9 @@ fn main() {
     }
     if wanted("files") {
         files::run(&mut figures);
+    }
+    if wanted("filters") {
+        filters::run(&mut figures);
     }
     if wanted("varnish") {
         varnish::run(&mut figures);

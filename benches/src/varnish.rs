@@ -10,10 +10,10 @@ use tinykvm_testkit::{Toolchain, compile_file, paths};
 
 use crate::figures::{Figures, median};
 
-const ADDRESS: &str = "127.0.0.1:18080";
+pub(crate) const ADDRESS: &str = "127.0.0.1:18080";
 const ROUNDS: usize = 5;
 
-struct Varnishd {
+pub(crate) struct Varnishd {
     process: Child,
     directory: PathBuf,
 }
@@ -57,7 +57,7 @@ sub vcl_synth {{
     )
 }
 
-fn start(vcl: &str) -> Varnishd {
+pub(crate) fn start(vcl: &str) -> Varnishd {
     let directory = std::env::temp_dir().join(format!("tinykvm-bench-{}", std::process::id()));
     fs::create_dir_all(&directory).unwrap();
     let file = directory.join("bench.vcl");
@@ -84,7 +84,7 @@ fn start(vcl: &str) -> Varnishd {
 }
 
 /// Requests per second as wrk measures them; every answer must be a 200.
-fn load(path: &str) -> f64 {
+pub(crate) fn load(path: &str) -> f64 {
     let output = Command::new("wrk")
         .args(["-t1", "-c8", "-d2s", &format!("http://{ADDRESS}{path}")])
         .output()
