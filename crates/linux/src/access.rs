@@ -141,6 +141,17 @@ pub(crate) fn denied(context: &mut Context<'_>, path: &[u8]) -> Failure {
     EACCES.into()
 }
 
+/// Tells the host of an audit that what is at a path is changed, where no name was looked up.
+pub(crate) fn report_change(context: &mut Context<'_>, clean: &[u8]) {
+    let permissions = &context.process.options().permissions;
+    let found = permissions.find(clean);
+    // What rules of the program's own allow is no news.
+    if permissions.is_audit() && found.is_some_and(|(grant, _)| grant.shown.is_empty()) {
+        let path = shown(clean);
+        context.host.used(context.call.name, &path, true);
+    }
+}
+
 /// What is at a clean path.
 fn place(context: &Context<'_>, clean: &[u8], request: &Request, walked: bool) -> Option<Place> {
     let permissions = &context.process.options().permissions;

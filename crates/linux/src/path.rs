@@ -5,12 +5,12 @@ mod change;
 mod contents;
 mod directory;
 mod look;
+mod metadata;
 mod open;
 
 pub(crate) use change::{
-    chmod, chmod_at, chown, chown_at, fchmod, fchown, link, linkat, mkdir, mkdirat, mknod, mknodat,
-    rename, renameat, renameat2, rmdir, symlink, symlinkat, unlink, unlinkat, utime, utimensat,
-    utimes,
+    link, linkat, mkdir, mkdirat, mknod, mknodat, rename, renameat, renameat2, rmdir, symlink,
+    symlinkat, unlink, unlinkat,
 };
 pub(crate) use contents::{
     copy_file_range, fadvise, fallocate, ftruncate, sendfile, splice, sync, sync_file, truncate,
@@ -20,6 +20,9 @@ pub(crate) use directory::{chdir, fchdir, getcwd, getdents, getdents64};
 pub(crate) use look::{
     access, faccessat, faccessat2, fstatfs, lstat, newfstatat, readlink, readlinkat, stat, statfs,
     statx,
+};
+pub(crate) use metadata::{
+    chmod, chmod_at, chown, chown_at, fchmod, fchown, utime, utimensat, utimes,
 };
 pub(crate) use open::{creat, open, openat, openat2};
 

@@ -111,6 +111,7 @@ impl Grant {
             HostErrno::LOOP => ELOOP,
             error => error.into(),
         })?;
+        self.check_change(context, &file)?;
         self.report(context);
         Ok(file)
     }
@@ -140,6 +141,7 @@ impl Grant {
             HostErrno::XDEV => EACCES,
             error => error.into(),
         })?;
+        self.check_change(context, &parent)?;
         self.report(context);
         Ok((parent, name.to_vec()))
     }
@@ -172,6 +174,14 @@ impl Grant {
     /// lie in a granted directory.
     pub(crate) fn may_open(&self, file: &OwnedFd) -> bool {
         self.by_name || !is_kernel_file_system(file)
+    }
+
+    /// Fails if something is about to be changed that is no file as others.
+    fn check_change(&self, context: &mut Context<'_>, file: &OwnedFd) -> Result<(), Failure> {
+        if self.right == Right::Write && !self.may_open(file) {
+            return Err(super::denied(context, &self.path));
+        }
+        Ok(())
     }
 
     fn open_here(&self, relative: &[u8], flags: OFlags, mode: Mode) -> Result<OwnedFd, HostErrno> {

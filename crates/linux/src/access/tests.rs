@@ -5,7 +5,8 @@ use std::fs;
 use std::os::unix::fs::symlink;
 
 use super::*;
-use crate::errno::{EBADF, EBUSY, EEXIST, ELOOP};
+use crate::ProcessOptions;
+use crate::errno::{EBADF, EBUSY, EEXIST, EISDIR, ELOOP, ENAMETOOLONG};
 use crate::permissions::{Extent, PathRule, Permissions};
 use crate::tests::{Machine, int};
 use tree::{CWD, Tree, content, try_call};
@@ -200,6 +201,66 @@ fn special_files_are_refused() {
     assert_eq!(machine.open("/all/proc/version", 0), Err(EACCES));
     assert_eq!(machine.open("/all/dev/null", 0), Err(EACCES));
     assert!(machine.open("/all/etc/passwd", 0).is_ok());
+}
+
+#[test]
+fn files_of_the_kernel_are_not_changed() {
+    let tree = Tree::new();
+    let mut machine = tree.machine_with(|permissions, tree| {
+        let rule = PathRule {
+            real: "/".into(),
+            ..tree.rule("/all", "read", Extent::Tree, true)
+        };
+        permissions.allow(&rule).unwrap();
+    });
+    let comm = machine.guest.put_c_string("/all/proc/self/comm");
+    let times = machine.room(32);
+    for (call, arguments) in [
+        ("truncate", vec![comm, 0]),
+        ("chmod", vec![comm, 0o600]),
+        ("utimes", vec![comm, times]),
+        ("open", vec![comm, 1]),
+        ("unlink", vec![comm]),
+        ("access", vec![comm, 2]),
+    ] {
+        machine.fails(call, &arguments, EACCES);
+    }
+    let new = machine.guest.put_c_string("/all/sys/kernel/new");
+    machine.fails("mkdir", &[new, 0o777], EACCES);
+    assert_eq!(machine.host.denied.len(), 7);
+    // A place may be looked at, but not be changed either.
+    let place = machine.value("open", &[comm, 0o10_000_000]);
+    let empty = machine.room(1);
+    machine.fails("utimensat", &[place, empty, times, 0x1000], EACCES);
+    machine.fails("fchmodat2", &[place, empty, 0o600, 0x1000], EACCES);
+}
+
+#[test]
+fn access_asks_about_the_file_and_not_about_the_link() {
+    let tree = Tree::new();
+    let mut machine = tree.machine();
+    for link in ["/read/in", "/read/absolute"] {
+        let path = machine.guest.put_c_string(link);
+        machine.value("access", &[path, 4]);
+        machine.fails("access", &[path, 1], EACCES);
+        machine.fails("faccessat", &[int(CWD), path, 1], EACCES);
+        machine.value("faccessat2", &[int(CWD), path, 1, 0x100]);
+    }
+}
+
+#[test]
+fn an_audit_keeps_to_the_programs_own_proc() {
+    let mut machine = Machine::with(&ProcessOptions {
+        executable: b"/bin/program".to_vec(),
+        permissions: std::sync::Arc::new(Permissions::audit().unwrap()),
+        ..ProcessOptions::default()
+    });
+    // Not what process 1 of the host has as descriptor 1.
+    let out = machine.open("/dev/stdout", 1).unwrap();
+    let text = machine.guest.put(b"text");
+    machine.value("write", &[out, text, 4]);
+    assert_eq!(machine.printed(crate::Stream::Out), b"text");
+    assert_eq!(machine.open("/proc/1/mem", 0), Err(EACCES));
 }
 
 #[test]

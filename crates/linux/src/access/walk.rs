@@ -1,17 +1,28 @@
 //! Follows links and `..` by the program's own paths, part by part.
 
+use std::os::fd::OwnedFd;
+
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 
 use super::{Node, join, synthetic};
 use crate::context::{Context, Failure};
-use crate::errno::{ELOOP, ENAMETOOLONG, Errno};
+use crate::errno::{ELOOP, ENAMETOOLONG, ENOTDIR, Errno};
 use crate::permissions::Anchor;
-use crate::stat::{S_IFLNK, S_IFMT};
+use crate::stat::{S_IFDIR, S_IFLNK, S_IFMT};
 
 /// Links on one path (`MAXSYMLINKS` in linux/namei.h).
 const MOST_LINKS: usize = 40;
 /// `PATH_MAX`: of a path with its links in place.
 const LONGEST: usize = 4096;
+
+/// What a part of a path turned out to be.
+enum Part {
+    /// A link, and where it points.
+    Link(Vec<u8>),
+    /// Something else, or nothing. If it is granted and no directory: what a path that goes on
+    /// behind it fails with.
+    Other(Option<Errno>),
+}
 
 /// The clean path without links and `..` that an absolute path means. What does not exist is no
 /// link; that it does not exist shows when it is opened. A link at the end is followed if `follow`.
@@ -19,8 +30,13 @@ pub(super) fn walk(context: &Context<'_>, raw: &[u8], follow: bool) -> Result<Ve
     let mut done: Vec<Vec<u8>> = Vec::new();
     let mut left: Vec<Vec<u8>> = parts(raw);
     let mut links = 0;
+    // Why there is no way on from the last part of `done`, not even up.
+    let mut dead_end = None;
     while let Some(part) = left.pop() {
         if part == b".." {
+            if let Some(error) = dead_end {
+                return Err(Failure::Error(error));
+            }
             done.pop();
             continue;
         }
@@ -29,8 +45,12 @@ pub(super) fn walk(context: &Context<'_>, raw: &[u8], follow: bool) -> Result<Ve
         if left.is_empty() && !follow {
             break;
         }
-        let Some(target) = link(context, &path)? else {
-            continue;
+        let target = match look(context, &path)? {
+            Part::Link(target) => target,
+            Part::Other(error) => {
+                dead_end = error;
+                continue;
+            }
         };
         links += 1;
         let length: usize = left.iter().map(|part| part.len() + 1).sum();
@@ -62,36 +82,45 @@ fn parts(path: &[u8]) -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// Where the link at a clean path points; `None` if it is no link. All but its last part is free
-/// of links.
-fn link(context: &Context<'_>, path: &[u8]) -> Result<Option<Vec<u8>>, Errno> {
+/// Looks at a clean path. All but its last part is free of links.
+fn look(context: &Context<'_>, path: &[u8]) -> Result<Part, Errno> {
     let permissions = &context.process.options().permissions;
     let found = permissions.find(path);
     let by_name = found.is_some_and(|(grant, _)| !grant.shown.is_empty());
-    if !by_name && let Some(Node::Link(target)) = synthetic::find(context, path) {
-        return Ok(Some(target));
+    if !by_name {
+        if let Some(Node::Link(target)) = synthetic::find(context, path) {
+            return Ok(Part::Link(target));
+        }
+        // A descriptor, say, whatever the host has at that path.
+        if super::is_kernels(path) {
+            return Ok(Part::Other(None));
+        }
     }
     let Some((grant, rest)) = found else {
-        return Ok(None);
+        return Ok(Part::Other(None));
     };
     match &grant.anchor {
-        Anchor::Link(target) => Ok(Some(target.clone())),
+        Anchor::Link(target) => Ok(Part::Link(target.clone())),
         // Followed when it was granted; or nothing there.
-        Anchor::Name(..) | Anchor::Missing => Ok(None),
-        Anchor::Tree(_) if rest.is_empty() => Ok(None),
-        Anchor::Tree(directory) => {
-            let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let resolve =
-                ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_SYMLINKS;
-            let Ok(file) = rustix::fs::openat2(directory, rest, flags, Mode::empty(), resolve)
-            else {
-                return Ok(None);
-            };
-            if rustix::fs::fstat(&file)?.st_mode & S_IFMT != S_IFLNK {
-                return Ok(None);
-            }
+        Anchor::Name(..) | Anchor::Missing => Ok(Part::Other(None)),
+        Anchor::Tree(_) if rest.is_empty() => Ok(Part::Other(None)),
+        Anchor::Tree(directory) => look_at_host(directory, rest),
+    }
+}
+
+fn look_at_host(directory: &OwnedFd, rest: &[u8]) -> Result<Part, Errno> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_SYMLINKS;
+    let file = match rustix::fs::openat2(directory, rest, flags, Mode::empty(), resolve) {
+        Ok(file) => file,
+        Err(error) => return Ok(Part::Other(Some(error.into()))),
+    };
+    match rustix::fs::fstat(&file)?.st_mode & S_IFMT {
+        S_IFLNK => {
             let target = rustix::fs::readlinkat(&file, "", Vec::new())?;
-            Ok(Some(target.into_bytes()))
+            Ok(Part::Link(target.into_bytes()))
         }
+        S_IFDIR => Ok(Part::Other(None)),
+        _ => Ok(Part::Other(Some(ENOTDIR))),
     }
 }

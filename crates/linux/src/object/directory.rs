@@ -16,6 +16,8 @@ pub(crate) struct Directory {
     /// As the program knows it, clean.
     path: Vec<u8>,
     contents: Contents,
+    /// What was granted may be changed.
+    changeable: bool,
 }
 
 #[derive(Debug)]
@@ -39,10 +41,11 @@ pub(crate) struct Name {
 }
 
 impl Directory {
-    pub(crate) fn of_host(file: OwnedFd, path: Vec<u8>) -> Self {
+    pub(crate) fn of_host(file: OwnedFd, path: Vec<u8>, changeable: bool) -> Self {
         Self {
             path,
             contents: Contents::Host(Arc::new(file)),
+            changeable,
         }
     }
 
@@ -50,7 +53,13 @@ impl Directory {
         Self {
             path,
             contents: Contents::Names(names),
+            changeable: false,
         }
+    }
+
+    /// True if the program may change its metadata.
+    pub(crate) fn is_changeable(&self) -> bool {
+        self.changeable
     }
 
     /// As the program knows it, clean.

@@ -17,8 +17,10 @@ pub(crate) struct HostFile {
     file: Arc<OwnedFd>,
     /// As the program knows it, clean.
     path: Vec<u8>,
-    /// The program may write to it.
+    /// The program may write to it by this descriptor.
     writable: bool,
+    /// What was granted may be changed, however this was opened.
+    changeable: bool,
 }
 
 /// Who is who in the metadata of host files: the user of this process is the program's user, root
@@ -26,11 +28,12 @@ pub(crate) struct HostFile {
 const NOBODY: u32 = 65534;
 
 impl HostFile {
-    pub(crate) fn new(file: OwnedFd, path: Vec<u8>, writable: bool) -> Self {
+    pub(crate) fn new(file: OwnedFd, path: Vec<u8>, writable: bool, changeable: bool) -> Self {
         Self {
             file: Arc::new(file),
             path,
             writable,
+            changeable,
         }
     }
 
@@ -47,6 +50,11 @@ impl HostFile {
     /// True if the program may change the file by this descriptor.
     pub(crate) fn is_writable(&self) -> bool {
         self.writable
+    }
+
+    /// True if the program may change its metadata.
+    pub(crate) fn is_changeable(&self) -> bool {
+        self.changeable
     }
 
     pub(super) fn read(&self, at: u64, out: &mut [u8]) -> Result<usize, Errno> {

@@ -1,20 +1,15 @@
-//! Calls that create, remove and rename, and change metadata.
+//! Calls that create, remove and rename.
 
-use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, Timespec, Timestamps};
+use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
 
-use super::{AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, Right, at};
+use super::{AT_EMPTY_PATH, Right, at};
 use crate::access::{self, AT_FDCWD, Grant, Place};
 use crate::context::{Answer, Context, Failure};
-use crate::errno::{EACCES, EBUSY, EEXIST, EINVAL, EISDIR, ENOENT, ENOTDIR, EPERM, Errno};
-use crate::object::{HostFile, Object};
-use crate::system::USER_ID;
-use crate::wire::u64_at;
-
-/// Permissions that a program can give: no set-user-id, no sticky bit.
-const MODES: u32 = 0o777;
+use crate::errno::{EBUSY, EEXIST, EINVAL, EISDIR, ENOENT, ENOTDIR, EPERM, Errno};
+use crate::stat::{S_IFMT, S_IFREG};
 
 /// What a call changes: a file of the host that may be written.
-fn target(
+pub(super) fn target(
     context: &mut Context<'_>,
     directory: i32,
     argument: usize,
@@ -76,7 +71,7 @@ pub(crate) fn mknodat(context: &mut Context<'_>) -> Answer {
 
 fn make_node(context: &mut Context<'_>, directory: i32, argument: usize, mode: u32) -> Answer {
     let grant = new_name(context, directory, argument)?;
-    if !matches!(mode & crate::stat::S_IFMT, 0 | crate::stat::S_IFREG) {
+    if !matches!(mode & S_IFMT, 0 | S_IFREG) {
         return Err(EPERM.into());
     }
     let (parent, name) = grant.parent(context)?;
@@ -265,193 +260,5 @@ fn make_link(context: &mut Context<'_>, fd: i32, argument: usize) -> Answer {
     }
     let (parent, name) = grant.parent(context)?;
     rustix::fs::symlinkat(&points_to, &parent, &name).map_err(Errno::from)?;
-    Ok(0)
-}
-
-/// `chmod(path, mode)`
-pub(crate) fn chmod(context: &mut Context<'_>) -> Answer {
-    change_mode(context, AT_FDCWD, 0, context.uint(1))
-}
-
-/// `fchmodat(fd, path, mode)`, `fchmodat2(fd, path, mode, flags)`
-pub(crate) fn chmod_at(context: &mut Context<'_>) -> Answer {
-    if context.call.name == "fchmodat2" && context.uint(3) & !AT_SYMLINK_NOFOLLOW != 0 {
-        return Err(EINVAL.into());
-    }
-    change_mode(context, context.int(0), 1, context.uint(2))
-}
-
-fn change_mode(context: &mut Context<'_>, fd: i32, argument: usize, mode: u32) -> Answer {
-    let grant = target(context, fd, argument, true)?;
-    let read = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let write = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
-    // Denied or missing is said once.
-    grant.place(context)?;
-    let file = match grant.open(context, read, Mode::empty()) {
-        Err(Failure::Error(EACCES)) => grant.open(context, write, Mode::empty()),
-        other => other,
-    }?;
-    rustix::fs::fchmod(&file, Mode::from_raw_mode(mode & MODES)).map_err(Errno::from)?;
-    Ok(0)
-}
-
-/// A file of the host behind the descriptor in argument 0 that may be written.
-fn writable_file(context: &mut Context<'_>) -> Result<std::sync::Arc<HostFile>, Failure> {
-    match context
-        .state()
-        .descriptors
-        .get(context.int(0))?
-        .object
-        .clone()
-    {
-        Object::File(file) if file.is_writable() => Ok(file),
-        Object::File(file) => {
-            let path = file.path().to_vec();
-            Err(access::denied(context, &path))
-        }
-        _ => Err(EPERM.into()),
-    }
-}
-
-/// `fchmod(fd, mode)`
-pub(crate) fn fchmod(context: &mut Context<'_>) -> Answer {
-    let file = writable_file(context)?;
-    let mode = Mode::from_raw_mode(context.uint(1) & MODES);
-    rustix::fs::fchmod(file.host(), mode).map_err(Errno::from)?;
-    Ok(0)
-}
-
-/// An ordinary user can give a file to nobody but himself.
-fn only_self(user: u32, group: u32) -> Answer {
-    const KEEP: u32 = u32::MAX;
-    if [user, group].iter().all(|&id| id == KEEP || id == USER_ID) {
-        Ok(0)
-    } else {
-        Err(EPERM.into())
-    }
-}
-
-/// `chown(path, user, group)`, `lchown`
-pub(crate) fn chown(context: &mut Context<'_>) -> Answer {
-    let follow = context.call.name == "chown";
-    target(context, AT_FDCWD, 0, follow)?.place(context)?;
-    only_self(context.uint(1), context.uint(2))
-}
-
-/// `fchownat(fd, path, user, group, flags)`
-pub(crate) fn chown_at(context: &mut Context<'_>) -> Answer {
-    let follow = context.uint(4) & AT_SYMLINK_NOFOLLOW == 0;
-    target(context, context.int(0), 1, follow)?.place(context)?;
-    only_self(context.uint(2), context.uint(3))
-}
-
-/// `fchown(fd, user, group)`
-pub(crate) fn fchown(context: &mut Context<'_>) -> Answer {
-    writable_file(context)?;
-    only_self(context.uint(1), context.uint(2))
-}
-
-/// `utimensat(fd, path, times, flags)`
-pub(crate) fn utimensat(context: &mut Context<'_>) -> Answer {
-    let times = if context.word(2) == 0 {
-        now()
-    } else {
-        let bytes: [u8; 32] = context.read(context.word(2))?;
-        let time = |at| timespec(u64_at(&bytes, at), u64_at(&bytes, at + 8));
-        Timestamps {
-            last_access: time(0)?,
-            last_modification: time(16)?,
-        }
-    };
-    let flags = context.uint(3);
-    if flags & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0 {
-        return Err(EINVAL.into());
-    }
-    if context.word(1) == 0 || super::means_descriptor(context, flags)? {
-        let file = writable_file(context)?;
-        rustix::fs::futimens(file.host(), &times).map_err(Errno::from)?;
-        return Ok(0);
-    }
-    let follow = flags & AT_SYMLINK_NOFOLLOW == 0;
-    set_times(context, context.int(0), 1, follow, &times)
-}
-
-/// `utimes(path, times)`, `futimesat(fd, path, times)`
-pub(crate) fn utimes(context: &mut Context<'_>) -> Answer {
-    let with_fd = context.call.name == "futimesat";
-    let (fd, argument) = if with_fd {
-        (context.int(0), 1)
-    } else {
-        (AT_FDCWD, 0)
-    };
-    let address = context.word(argument + 1);
-    let times = if address == 0 {
-        now()
-    } else {
-        let bytes: [u8; 32] = context.read(address)?;
-        let time = |at| {
-            let microseconds = u64_at(&bytes, at + 8);
-            if microseconds >= 1_000_000 {
-                return Err(EINVAL);
-            }
-            timespec(u64_at(&bytes, at), microseconds * 1000)
-        };
-        Timestamps {
-            last_access: time(0)?,
-            last_modification: time(16)?,
-        }
-    };
-    set_times(context, fd, argument, true, &times)
-}
-
-/// `utime(path, times)`
-pub(crate) fn utime(context: &mut Context<'_>) -> Answer {
-    let times = if context.word(1) == 0 {
-        now()
-    } else {
-        let bytes: [u8; 16] = context.read(context.word(1))?;
-        Timestamps {
-            last_access: timespec(u64_at(&bytes, 0), 0)?,
-            last_modification: timespec(u64_at(&bytes, 8), 0)?,
-        }
-    };
-    set_times(context, AT_FDCWD, 0, true, &times)
-}
-
-/// `UTIME_NOW`, `UTIME_OMIT` in linux/stat.h.
-const UTIME_NOW: u64 = 0x3fff_ffff;
-const UTIME_OMIT: u64 = 0x3fff_fffe;
-
-fn timespec(seconds: u64, nanoseconds: u64) -> Result<Timespec, Errno> {
-    if nanoseconds >= 1_000_000_000 && !matches!(nanoseconds, UTIME_NOW | UTIME_OMIT) {
-        return Err(EINVAL);
-    }
-    Ok(Timespec {
-        tv_sec: seconds.cast_signed(),
-        tv_nsec: nanoseconds.cast_signed(),
-    })
-}
-
-fn now() -> Timestamps {
-    let now = Timespec {
-        tv_sec: 0,
-        tv_nsec: UTIME_NOW.cast_signed(),
-    };
-    Timestamps {
-        last_access: now,
-        last_modification: now,
-    }
-}
-
-fn set_times(
-    context: &mut Context<'_>,
-    fd: i32,
-    argument: usize,
-    follow: bool,
-    times: &Timestamps,
-) -> Answer {
-    let grant = target(context, fd, argument, follow)?;
-    let (parent, name) = grant.real_parent(context)?;
-    rustix::fs::utimensat(&parent, &name, times, AtFlags::SYMLINK_NOFOLLOW).map_err(Errno::from)?;
     Ok(0)
 }

@@ -156,12 +156,8 @@ fn check_access(
     if wanted.is_empty() {
         return Ok(0);
     }
-    // Of the file that was found, whatever its name means by now.
-    let (parent, name) = match grant.parent(context) {
-        Ok(found) => found,
-        // The root of a grant.
-        Err(_) => (file, b".".to_vec()),
-    };
+    drop(file);
+    let (parent, name) = grant.real_parent(context)?;
     let flags = AtFlags::EACCESS | AtFlags::SYMLINK_NOFOLLOW;
     rustix::fs::accessat(&parent, &name, wanted, flags).map_err(Errno::from)?;
     Ok(0)
@@ -183,6 +179,10 @@ fn read_link(context: &mut Context<'_>, directory: i32, argument: usize) -> Answ
     if size == 0 {
         return Err(EINVAL.into());
     }
+    if argument == 1 && context.path_or_empty(context.word(1))?.is_empty() {
+        let target = link_of_descriptor(context, directory)?;
+        return put_link(context, buffer, &target, size);
+    }
     let target = match at(context, directory, argument, false, Right::Read)? {
         Place::Synthetic(Node::Link(target), _) => target,
         Place::Synthetic(Node::Descriptor(fd), _) => descriptor_name(context, fd)?,
@@ -196,9 +196,24 @@ fn read_link(context: &mut Context<'_>, directory: i32, argument: usize) -> Answ
             target.into_bytes()
         }
     };
+    put_link(context, buffer, &target, size)
+}
+
+fn put_link(context: &mut Context<'_>, buffer: u64, target: &[u8], size: usize) -> Answer {
     let target = &target[..target.len().min(size)];
     copy_out(context.guest, buffer, target)?;
     Ok(target.len() as u64)
+}
+
+/// Where a link points that was opened itself (`O_PATH` and `O_NOFOLLOW`).
+fn link_of_descriptor(context: &Context<'_>, fd: i32) -> Result<Vec<u8>, Failure> {
+    match &context.state().descriptors.get(fd)?.object {
+        Object::File(file) if file.metadata()?.mode & S_IFMT == S_IFLNK => {
+            let target = rustix::fs::readlinkat(file.host(), "", Vec::new());
+            Ok(target.map_err(Errno::from)?.into_bytes())
+        }
+        _ => Err(ENOENT.into()),
+    }
 }
 
 /// What `/proc/self/fd/N` points to if that is no path.

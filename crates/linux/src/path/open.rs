@@ -195,15 +195,16 @@ fn open_host(context: &mut Context<'_>, grant: &Grant, request: &Request, flags:
     let kind = found.st_mode & S_IFMT;
     let path = grant.path().to_vec();
     let kept = flags & (KEPT | O_CLOEXEC | O_PATH) | O_LARGEFILE;
+    let changeable = grant.writable && grant.may_open(&file);
     if kind == S_IFDIR {
-        let directory = Directory::of_host(file, path);
+        let directory = Directory::of_host(file, path, changeable);
         return context.install(Object::Directory(Arc::new(directory)), kept);
     }
     if flags & O_PATH == 0 && (kind != S_IFREG || !grant.may_open(&file)) {
         return Err(access::denied(context, &request.path));
     }
     let writable = flags & O_ACCMODE != 0;
-    let file = HostFile::new(file, path, writable);
+    let file = HostFile::new(file, path, writable, changeable);
     context.install(Object::File(Arc::new(file)), kept)
 }
 

@@ -1,341 +1,208 @@
 //! Every call with a path, by every way of naming a file, with every permission.
+//!
+//! A case is denied, with one line for the host and nothing changed; or it does what the host does,
+//! and nothing changes outside of what the program may write.
+
+mod calls;
+mod descriptors;
+mod directories;
+mod ends;
+mod ground;
 
 use super::tree::outcome;
 use super::*;
+use crate::table;
+use calls::{CALLS, Case};
+use ground::{Ground, WAYS};
 
 /// What a program may do with the tree that a case is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum May {
     Nothing,
     Read,
     Write,
 }
 
+impl May {
+    const ALL: [Self; 3] = [Self::Nothing, Self::Read, Self::Write];
+
+    /// The tree with this permission.
+    fn top(self) -> &'static str {
+        match self {
+            Self::Nothing => "none",
+            Self::Read => "read",
+            Self::Write => "write",
+        }
+    }
+}
+
+/// What a call is meant for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Thing {
+    File,
+    Directory,
+    /// A name that is free.
+    New,
+}
+
+impl Thing {
+    fn name(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Directory => "empty",
+            Self::New => "new",
+        }
+    }
+}
+
+/// What a call does with a link at the end of a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum AtLink {
+    /// It is about what the link leads to.
+    Follows,
+    /// It is about the link.
+    Itself,
+    /// It fails.
+    Refuses(Errno),
+}
+
 /// What a path leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Leads {
-    /// To the file in the tree.
+    /// To the thing in the tree.
     Inside,
-    /// To the file, by a link at its end.
+    /// To the thing in the tree, by a link at its end.
     Link,
     /// Out of the tree, by a link at its end.
     LinkOut,
+    /// To a link that leads to itself.
+    Loop,
     /// Out of the tree.
     Out,
+    /// Nowhere, which is told to whom the call is allowed.
+    Fails(Errno),
+    /// Nowhere, which shows on the way, to who may look.
+    DeadEnd(Errno),
+    /// Nowhere, which everybody is told.
+    Never(Errno),
 }
 
-/// What a call does.
+/// What must come of a case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Does {
-    /// Looks at what the path leads to.
-    Looks,
-    /// Looks at the link itself, if it is one.
-    LooksAtName,
-    /// Changes what the path leads to.
-    Changes,
-    /// Changes the name itself.
-    ChangesName,
+enum Expected {
+    Denied,
+    Fails(Errno),
+    Done,
 }
 
-type Call = fn(&mut Machine, i32, u64) -> i64;
-
-fn open(machine: &mut Machine, fd: i32, path: u64, flags: u64) -> i64 {
-    machine.call("openat", &[int(fd), path, flags, 0o666])
-}
-
-fn buffer(machine: &mut Machine) -> u64 {
-    machine.room(512)
-}
-
-/// Calls relative to a directory.
-const CALLS: &[(&str, Does, Call)] = &[
-    ("read", Does::Looks, |m, fd, p| open(m, fd, p, 0)),
-    ("O_PATH", Does::Looks, |m, fd, p| {
-        open(m, fd, p, 0o10_000_000)
-    }),
-    ("O_RDWR", Does::Changes, |m, fd, p| open(m, fd, p, 2)),
-    ("O_WRONLY", Does::Changes, |m, fd, p| open(m, fd, p, 1)),
-    ("O_CREAT", Does::Changes, |m, fd, p| open(m, fd, p, 0o100)),
-    ("O_TRUNC", Does::Changes, |m, fd, p| open(m, fd, p, 0o1000)),
-    ("O_APPEND", Does::Changes, |m, fd, p| open(m, fd, p, 0o2000)),
-    ("all", Does::Changes, |m, fd, p| open(m, fd, p, 0o3102)),
-    ("openat2", Does::Looks, |m, fd, p| {
-        let how = m.words(&[0, 0, 0]);
-        m.call("openat2", &[int(fd), p, how, 24])
-    }),
-    ("newfstatat", Does::Looks, |m, fd, p| {
-        let to = buffer(m);
-        m.call("newfstatat", &[int(fd), p, to, 0])
-    }),
-    ("newfstatat nofollow", Does::LooksAtName, |m, fd, p| {
-        let to = buffer(m);
-        m.call("newfstatat", &[int(fd), p, to, 0x100])
-    }),
-    ("statx", Does::Looks, |m, fd, p| {
-        let to = buffer(m);
-        m.call("statx", &[int(fd), p, 0, 0x7ff, to])
-    }),
-    ("faccessat", Does::Looks, |m, fd, p| {
-        m.call("faccessat", &[int(fd), p, 4])
-    }),
-    ("faccessat2", Does::Looks, |m, fd, p| {
-        m.call("faccessat2", &[int(fd), p, 0, 0])
-    }),
-    ("faccessat write", Does::Changes, |m, fd, p| {
-        m.call("faccessat", &[int(fd), p, 2])
-    }),
-    ("fchmodat", Does::Changes, |m, fd, p| {
-        m.call("fchmodat", &[int(fd), p, 0o600])
-    }),
-    ("fchownat", Does::Changes, |m, fd, p| {
-        m.call("fchownat", &[int(fd), p, 1000, 1000, 0])
-    }),
-    ("utimensat", Does::Changes, |m, fd, p| {
-        m.call("utimensat", &[int(fd), p, 0, 0])
-    }),
-    ("futimesat", Does::Changes, |m, fd, p| {
-        m.call("futimesat", &[int(fd), p, 0])
-    }),
-    ("linkat", Does::Changes, |m, fd, p| {
-        let new = m.guest.put_c_string("/write/linked");
-        m.call("linkat", &[int(fd), p, int(CWD), new, 0x400])
-    }),
-    ("unlinkat", Does::ChangesName, |m, fd, p| {
-        m.call("unlinkat", &[int(fd), p, 0])
-    }),
-    ("renameat", Does::ChangesName, |m, fd, p| {
-        let new = m.guest.put_c_string("/write/renamed");
-        m.call("renameat", &[int(fd), p, int(CWD), new])
-    }),
-    ("renameat2 onto", Does::ChangesName, |m, fd, p| {
-        let old = m.guest.put_c_string("/write/dir/inner");
-        m.call("renameat2", &[int(CWD), old, int(fd), p, 0])
-    }),
-];
-
-/// Calls that take a path only.
-const PLAIN: &[(&str, Does, Call)] = &[
-    ("open", Does::Looks, |m, _, p| m.call("open", &[p, 0])),
-    ("creat", Does::Changes, |m, _, p| {
-        m.call("creat", &[p, 0o666])
-    }),
-    ("stat", Does::Looks, |m, _, p| {
-        let to = buffer(m);
-        m.call("stat", &[p, to])
-    }),
-    ("lstat", Does::LooksAtName, |m, _, p| {
-        let to = buffer(m);
-        m.call("lstat", &[p, to])
-    }),
-    ("statfs", Does::Looks, |m, _, p| {
-        let to = buffer(m);
-        m.call("statfs", &[p, to])
-    }),
-    ("access", Does::Looks, |m, _, p| m.call("access", &[p, 4])),
-    ("truncate", Does::Changes, |m, _, p| {
-        m.call("truncate", &[p, 3])
-    }),
-    ("chmod", Does::Changes, |m, _, p| {
-        m.call("chmod", &[p, 0o640])
-    }),
-    ("chown", Does::Changes, |m, _, p| {
-        m.call("chown", &[p, 1000, 1000])
-    }),
-    ("lchown", Does::ChangesName, |m, _, p| {
-        m.call("lchown", &[p, 1000, 1000])
-    }),
-    ("utime", Does::Changes, |m, _, p| m.call("utime", &[p, 0])),
-    ("utimes", Does::Changes, |m, _, p| m.call("utimes", &[p, 0])),
-    ("unlink", Does::ChangesName, |m, _, p| {
-        m.call("unlink", &[p])
-    }),
-    ("rename", Does::ChangesName, |m, _, p| {
-        let new = m.guest.put_c_string("/write/renamed");
-        m.call("rename", &[p, new])
-    }),
-];
-
-/// Ways to name a file, with `T` for the tree.
-const WAYS: &[(&str, Leads)] = &[
-    ("/T/file", Leads::Inside),
-    ("//T//./file", Leads::Inside),
-    ("/T/dir/../file", Leads::Inside),
-    ("/../T/file", Leads::Inside),
-    ("/T/in", Leads::Link),
-    ("/T/absolute", Leads::Link),
-    ("/proc/self/root/T/file", Leads::Inside),
-    ("/proc/self/cwd/T/file", Leads::Inside),
-    ("/proc/thread-self/root/T/dir/../in", Leads::Link),
-    ("/T/out", Leads::LinkOut),
-    ("/T/absolute_out", Leads::LinkOut),
-    ("/T/magic", Leads::LinkOut),
-    ("/T/../secret", Leads::Out),
-    ("/T/dir/../../secret", Leads::Out),
-    ("/proc/self/root/secret", Leads::Out),
-    ("/T/../../../../../../etc/shadow", Leads::Out),
-];
-
-/// What must come of it: an error, or anything but a denial.
-fn denied(may: May, leads: Leads, does: Does) -> bool {
-    let at_name = matches!(does, Does::LooksAtName | Does::ChangesName);
-    match leads {
-        Leads::Out => return true,
-        Leads::LinkOut if !at_name => return true,
-        _ => {}
-    }
-    match does {
-        Does::Looks | Does::LooksAtName => may == May::Nothing,
-        Does::Changes | Does::ChangesName => may != May::Write,
+impl Case {
+    fn expected(&self, may: May, leads: Leads) -> Expected {
+        let needed = if self.writes { May::Write } else { May::Read };
+        let inside = self.otherwise.map_or(Expected::Done, Expected::Fails);
+        let at_link = |followed| match self.at_link {
+            AtLink::Follows => followed,
+            AtLink::Itself => Expected::Done,
+            AtLink::Refuses(error) => Expected::Fails(error),
+        };
+        match leads {
+            Leads::Never(error) => Expected::Fails(error),
+            Leads::Out => Expected::Denied,
+            Leads::DeadEnd(error) if may >= May::Read => Expected::Fails(error),
+            _ if may < needed => Expected::Denied,
+            Leads::Inside => inside,
+            Leads::Link => at_link(inside),
+            Leads::LinkOut => at_link(Expected::Denied),
+            Leads::Loop => at_link(Expected::Fails(ELOOP)),
+            Leads::Fails(error) | Leads::DeadEnd(error) => Expected::Fails(error),
+        }
     }
 }
 
-fn trees() -> [(May, &'static str); 3] {
-    [
-        (May::Nothing, "none"),
-        (May::Read, "read"),
-        (May::Write, "write"),
-    ]
+/// A place for cases, which is made anew after those that change it.
+#[derive(Debug)]
+struct Checker {
+    ground: Option<Ground>,
+    cases: usize,
 }
 
-fn check(name: &str, way: &str, may: May, leads: Leads, does: Does, found: i64, machine: &Machine) {
-    let case = format!("{name} {way} {may:?}");
-    let found = outcome(found);
-    if denied(may, leads, does) {
-        assert_eq!(found, Err(EACCES), "{case}");
-        assert_eq!(machine.host.denied.len(), 1, "{case}: told once");
-    } else {
-        assert!(found.is_ok(), "{case}: {found:?}");
-        assert!(machine.host.denied.is_empty(), "{case}");
+impl Checker {
+    fn new() -> Self {
+        Self {
+            ground: None,
+            cases: 0,
+        }
+    }
+
+    /// Runs a case on a fresh program, and checks what comes of it. `run` gives the program
+    /// directory and path.
+    fn check(
+        &mut self,
+        case: &Case,
+        expected: Expected,
+        label: &str,
+        run: impl FnOnce(&mut Machine) -> (i32, Vec<u8>),
+    ) {
+        let ground = self.ground.take().unwrap_or_else(Ground::new);
+        let mut machine = ground.tree.machine();
+        let (fd, path) = run(&mut machine);
+        assert!(machine.host.denied.is_empty(), "{label}: preparation");
+        let path = machine.guest.put_c_string(path);
+        let found = outcome(case.run(&mut machine, fd, path));
+        let label = format!("{label}: {case:x?}: {found:?}");
+        let denials = usize::from(expected == Expected::Denied);
+        let denied = &machine.host.denied;
+        assert_eq!(denied.len(), denials, "{label}: {denied:?}");
+        assert!(denied.iter().all(|(call, _)| *call == case.call), "{label}");
+        match expected {
+            Expected::Denied => assert_eq!(found, Err(EACCES), "{label}"),
+            Expected::Fails(error) => assert_eq!(found, Err(error), "{label}"),
+            Expected::Done => assert!(found.is_ok(), "{label}"),
+        }
+        let effect = case.effect && expected == Expected::Done;
+        if case.writes {
+            assert_eq!(ground.changes(), (effect, false), "{label}");
+        }
+        self.ground = (!effect).then_some(ground);
+        self.cases += 1;
+    }
+}
+
+#[test]
+fn every_call_with_a_path_is_in_the_matrix() {
+    for call in table::CALLS {
+        let with_path = matches!(call.access, Access::Path { .. });
+        let here = CALLS.iter().any(|case| case.call == call.name);
+        assert_eq!(here, with_path, "{}", call.name);
     }
 }
 
 #[test]
 fn every_call_by_every_way_with_every_permission() {
-    let mut cases = 0;
-    for (may, top) in trees() {
+    let mut checker = Checker::new();
+    for may in May::ALL {
         for &(way, leads) in WAYS {
-            for &(name, does, call) in CALLS.iter().chain(PLAIN) {
-                let tree = Tree::new();
-                let mut machine = tree.machine();
-                let path = machine.guest.put_c_string(way.replace('T', top));
-                let found = call(&mut machine, CWD, path);
-                check(name, way, may, leads, does, found, &machine);
-                let secret = fs::read(tree.path("secret")).unwrap();
-                assert_eq!(secret, b"secret", "{name} {way}");
-                cases += 1;
+            for case in CALLS {
+                let path = ground::path(way, may.top(), case.thing.name());
+                let label = format!("{may:?} {}", way.escape_ascii());
+                let expected = case.expected(may, leads);
+                checker.check(case, expected, &label, |_| (CWD, path));
             }
         }
     }
-    assert!(cases > 1500, "{cases}");
+    assert!(checker.cases > 10_000, "{}", checker.cases);
 }
 
 #[test]
-fn relative_to_directories() {
-    for (may, top) in [(May::Read, "read"), (May::Write, "write")] {
-        for &(name, does, call) in CALLS {
-            let ways = [
-                ("../file", Leads::Inside),
-                ("inner", Leads::Inside),
-                ("../in", Leads::Link),
-                ("../out", Leads::LinkOut),
-                ("../../secret", Leads::Out),
-                ("../../../../../../../../etc/shadow", Leads::Out),
-            ];
-            for (way, leads) in ways {
-                // Moving a file onto itself does nothing.
-                if (name, way) == ("renameat2 onto", "inner") {
-                    continue;
-                }
-                for by_directory in [true, false] {
-                    let tree = Tree::new();
-                    let mut machine = tree.machine();
-                    let directory = format!("/{top}/dir");
-                    let fd = if by_directory {
-                        i32::try_from(machine.open(&directory, 0o200_000).unwrap()).unwrap()
-                    } else {
-                        let path = machine.guest.put_c_string(&directory);
-                        machine.value("chdir", &[path]);
-                        CWD
-                    };
-                    let path = machine.guest.put_c_string(way);
-                    let found = call(&mut machine, fd, path);
-                    check(name, way, may, leads, does, found, &machine);
-                }
-            }
-        }
-    }
-}
-
-#[test]
-fn by_the_descriptor_of_a_file() {
-    for (may, top) in [(May::Read, "read"), (May::Write, "write")] {
-        for &(name, does, call) in CALLS.iter().chain(PLAIN) {
-            if matches!(does, Does::ChangesName | Does::LooksAtName) {
-                continue;
-            }
-            for flags in [0, 0o10_000_000] {
-                let tree = Tree::new();
-                let mut machine = tree.machine();
-                let fd = machine.open(&format!("/{top}/file"), flags).unwrap();
-                let way = format!("/proc/self/fd/{fd}");
-                let path = machine.guest.put_c_string(&way);
-                let found = call(&mut machine, CWD, path);
-                check(name, &way, may, Leads::Inside, does, found, &machine);
-            }
-        }
-    }
-}
-
-#[test]
-fn odd_names() {
+fn odd_paths() {
     let tree = Tree::new();
     let mut machine = tree.machine();
-    let name = b"/write/\xff\xfe\x01 name\0ignored";
-    let path = machine.guest.put(name);
-    let fd = machine.value("open", &[path, 0o101]);
-    machine.value("close", &[fd]);
-    assert!(
-        tree.names(&mut machine, "/write")
-            .iter()
-            .any(|name| name.ends_with(" name"))
-    );
-    let long = "x".repeat(256);
-    for path in [
-        format!("/write/{long}"),
-        format!("/write/{}", "x/".repeat(2040)),
-    ] {
-        let found = machine.open(&path, 0o101);
-        assert!(matches!(found, Err(error) if error != EACCES), "{found:?}");
-    }
-    let fine = "y".repeat(255);
-    assert!(machine.open(&format!("/write/{fine}"), 0o101).is_ok());
+    assert!(matches!(
+        machine.open(&format!("/write/{}", "x/".repeat(2040)), 0o101),
+        Err(EISDIR)
+    ));
     assert_eq!(machine.open("/write/file/", 0), Err(ENOTDIR));
     assert_eq!(machine.open("/write/file/.", 0), Err(ENOTDIR));
-    assert_eq!(machine.open("/read/self", 0), Err(ELOOP));
     assert_eq!(machine.open("/read/nothing", 0), Err(ENOENT));
     assert_eq!(machine.open("/read/nothing/at/all", 0), Err(ENOENT));
     assert_eq!(machine.open("/read/file/below", 0), Err(ENOTDIR));
-}
-
-#[test]
-fn what_is_open_for_reading_is_not_written() {
-    let tree = Tree::new();
-    let mut machine = tree.machine();
-    let fd = machine.open("/read/file", 0).unwrap();
-    let text = machine.guest.put(b"text");
-    machine.fails("write", &[fd, text, 4], EBADF);
-    machine.fails("pwrite64", &[fd, text, 4, 0], EBADF);
-    assert!(machine.call("ftruncate", &[fd, 0]) < 0);
-    assert!(machine.call("fallocate", &[fd, 0, 0, 9]) < 0);
-    machine.fails("fchmod", &[fd, 0o777], EACCES);
-    machine.fails("fchown", &[fd, 1000, 1000], EACCES);
-    let empty = machine.room(1);
-    assert!(machine.call("utimensat", &[fd, 0, 0, 0]) < 0);
-    assert!(machine.call("utimensat", &[fd, empty, 0, 0x1000]) < 0);
-    let place = machine.open("/write/file", 0o10_000_002).unwrap();
-    machine.fails("write", &[place, text, 4], EBADF);
-    machine.fails("read", &[place, empty, 1], EBADF);
-    assert!(machine.call("ftruncate", &[place, 0]) < 0);
-    assert_eq!(fs::read(tree.path("read/file")).unwrap(), b"content");
-    assert_eq!(fs::read(tree.path("write/file")).unwrap(), b"content");
 }

@@ -18,10 +18,24 @@ pub(super) struct Tree(PathBuf);
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
 impl Tree {
-    pub(super) fn new() -> Self {
+    /// A directory with nothing in it.
+    pub(super) fn empty() -> Self {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("tinykvm-access-{}-{number}", std::process::id());
-        let tree = Self(std::env::temp_dir().join(name));
+        // Tens of thousands of files are made and looked at: in memory, where there is such a place.
+        let memory = PathBuf::from("/dev/shm");
+        let top = if rustix::fs::access(&memory, rustix::fs::Access::WRITE_OK).is_ok() {
+            memory
+        } else {
+            std::env::temp_dir()
+        };
+        let tree = Self(top.join(name));
+        fs::create_dir_all(&tree.0).unwrap();
+        tree
+    }
+
+    pub(super) fn new() -> Self {
+        let tree = Self::empty();
         for top in ["read", "write", "none"] {
             fs::create_dir_all(tree.path(&format!("{top}/dir"))).unwrap();
             tree.file(&format!("{top}/file"), "content");
