@@ -258,7 +258,7 @@ pub trait Guest {
 
     /// Maps `length` bytes of a file from `offset` on, read-only, in place: all forks share the
     /// host's page cache. `None` if that cannot be done here: then the file is to be read into
-    /// memory.
+    /// memory. A fork takes what it maps so away at its reset.
     ///
     /// # Errors
     /// See [`MapError`].

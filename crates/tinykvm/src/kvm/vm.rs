@@ -22,7 +22,7 @@ pub(crate) enum SlotKind {
     ReadOnly,
 }
 
-/// A virtual machine. Memory slots are only ever added; dropping the machine ends them all.
+/// A virtual machine. Dropping it ends its memory slots.
 #[derive(Debug)]
 pub(crate) struct Vm {
     fd: VmFd,
@@ -74,7 +74,8 @@ impl Vm {
 
     /// Gives the guest `memory` at a guest-physical address.
     ///
-    /// The caller keeps `memory` alive for as long as this machine runs.
+    /// The caller keeps `memory` alive for as long as this machine runs, or until the slot is
+    /// [removed](Self::remove_memory).
     pub(crate) fn add_memory(
         &self,
         slot: u32,
@@ -88,6 +89,17 @@ impl Vm {
             SlotKind::ReadOnly => KVM_MEM_READONLY,
         };
         self.set_slot(slot, guest, memory.length() as u64, memory, flags)
+    }
+
+    /// Takes a slot's memory away from the guest. KVM forgets every translation that it cached, as
+    /// with [`Self::flush`]. The mapping may be dropped afterwards.
+    pub(crate) fn remove_memory(
+        &self,
+        slot: u32,
+        guest: u64,
+        memory: &Mapping,
+    ) -> Result<(), EngineError> {
+        self.set_slot(slot, guest, 0, memory, 0)
     }
 
     /// Makes KVM forget every translation that it cached, by adding and deleting a slot: the one
@@ -117,8 +129,9 @@ impl Vm {
             memory_size,
             userspace_addr: memory.host_address(),
         };
-        // SAFETY: the range is a live mapping of ours of that length, and each owner of a `Vm`
-        // keeps its mappings until the machine is gone (fields drop in order).
+        // SAFETY: the range is a live mapping of ours of that length (0 takes a slot away), and each
+        // owner of a `Vm` keeps its mappings until the slot is removed or the machine is gone
+        // (fields drop in order).
         unsafe { self.fd.set_user_memory_region(region) }
             .map_err(|error| EngineError::ioctl("KVM_SET_USER_MEMORY_REGION", error))
     }

@@ -1,5 +1,5 @@
-//! Files that guests read in place: a read-only memory slot each, without logging, which forks
-//! share and a reset leaves alone.
+//! Files that guests read in place: a read-only memory slot each, without logging. Those of a
+//! program are in all of its forks, and a reset leaves them alone; those of a request end with it.
 
 use std::os::fd::BorrowedFd;
 
@@ -17,9 +17,13 @@ use crate::{EngineError, MapError, PAGE_SIZE, Placement, Protection};
 const SMALLEST_FILE: u64 = LARGE_SIZE;
 /// Most slots for files.
 const MOST_FILES: usize = 64;
+/// Most slots that a request adds, and bytes in them. Its reset takes them away outside of the
+/// request's time, and the host's kernel may need memory for each page of a slot.
+const MOST_FILES_OF_REQUEST: usize = 16;
+const MOST_BYTES_OF_REQUEST: u64 = 16 << 30;
 
 impl Core {
-    /// See [`Guest::map_file`](crate::Guest::map_file). Only while a program boots.
+    /// See [`Guest::map_file`](crate::Guest::map_file).
     pub(super) fn map_file(
         &mut self,
         place: Placement,
@@ -30,7 +34,7 @@ impl Core {
     ) -> Result<Option<u64>, MapError> {
         let size = page_up(length);
         let suits = size >= SMALLEST_FILE && !allow.write && !allow.is_none();
-        if self.template.is_some() || !suits || !offset.is_multiple_of(PAGE_SIZE) {
+        if !suits || !offset.is_multiple_of(PAGE_SIZE) {
             return Ok(None);
         }
         // A file that can't be mapped can be read.
@@ -64,17 +68,48 @@ impl Core {
         if found.is_some() {
             return found;
         }
-        if there < SMALLEST_FILE {
+        if there < SMALLEST_FILE || !self.may_add_file(there) {
             return None;
         }
         let (slot, physical) = self.next_slot(there, offset)?;
         let found = FileSlot {
             slot,
             physical,
-            file: FileMapping::new(file, offset, there).ok()?,
+            file: FileMapping::new(file, offset, there, self.template.is_none()).ok()?,
         };
         self.add_file(&found).ok()?;
         Some((physical, there))
+    }
+
+    /// True unless this is a fork and its request has added as much as it may.
+    fn may_add_file(&self, length: u64) -> bool {
+        let added = self.files_of_request();
+        let bytes: u64 = added.iter().map(|slot| slot.file.length()).sum();
+        self.template.is_none()
+            || added.len() < MOST_FILES_OF_REQUEST
+                && bytes.saturating_add(length) <= MOST_BYTES_OF_REQUEST
+    }
+
+    /// The files that a fork has and its template has not.
+    fn files_of_request(&self) -> &[FileSlot] {
+        let files = &self.space.memory.files;
+        let template = self.template.as_ref();
+        let kept = template.map_or(files.len(), |template| template.files.len());
+        files.get(kept..).unwrap_or_default()
+    }
+
+    /// Takes the files of a request away from a fork whose page tables do not name them any more.
+    /// True if there were any: KVM has then forgotten all translations.
+    pub(super) fn drop_files_of_request(&mut self) -> Result<bool, EngineError> {
+        for file in self.files_of_request() {
+            self.vm
+                .remove_memory(file.slot, file.physical, file.file.mapping())?;
+        }
+        // Mappings end after the slots that show them.
+        let count = self.files_of_request().len();
+        let files = &mut self.space.memory.files;
+        files.truncate(files.len() - count);
+        Ok(count > 0)
     }
 
     /// Number and guest-physical address of the next slot. In a large page it lies as the file

@@ -291,6 +291,11 @@ impl Fork {
         space.exhausted = false;
         space.around = Around::default();
         space.memory.forget_walks();
+        if self.core.drop_files_of_request()? {
+            // Which makes KVM forget everything.
+            self.core.space.memory.edits.take();
+            return Ok(());
+        }
         self.core.flush_if_stale()
     }
 

@@ -48,7 +48,13 @@ pub(crate) struct FileMapping {
 
 impl FileMapping {
     /// Maps `length` bytes (whole pages, none of them behind the file's end) from `offset` on.
-    pub(crate) fn new(file: BorrowedFd<'_>, offset: u64, length: u64) -> Result<Self, EngineError> {
+    /// `lasting`: for so long that it pays to have the host keep the file in large pages.
+    pub(crate) fn new(
+        file: BorrowedFd<'_>,
+        offset: u64,
+        length: u64,
+        lasting: bool,
+    ) -> Result<Self, EngineError> {
         let failed = |source| EngineError::System {
             operation: "mapping a file",
             source,
@@ -57,7 +63,7 @@ impl FileMapping {
         let file = File::from(file.try_clone_to_owned().map_err(failed)?);
         let mapping = Mapping::of_host_file(file.as_raw_fd(), offset, to_usize(length))?;
         let mapping = Arc::new(mapping);
-        if length >= LONG_FILE {
+        if lasting && length >= LONG_FILE {
             large_pages::prefer(&mapping, file.as_raw_fd(), offset);
         }
         Ok(Self {

@@ -1,7 +1,7 @@
 //! Files that guests read in place.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{Seek, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
@@ -25,6 +25,12 @@ pub fn cases() -> Vec<Case> {
             truncated,
         ),
         case("forks_share_the_page_cache", shared_memory),
+        case(
+            "a_file_of_a_request_is_in_place_and_ends_with_it",
+            in_a_request,
+        ),
+        case("a_request_has_so_many_files_in_place", limits),
+        case("a_request_finds_its_programs_files", found_again),
     ]
 }
 
@@ -42,13 +48,20 @@ impl Temporary {
     fn new(name: &str, length: u64) -> Self {
         let name = format!("{name}-{}", std::process::id());
         let path = tinykvm_testkit::paths::target().join(name);
-        let mut file = File::options()
+        let file = File::options()
             .read(true)
             .write(true)
             .create(true)
             .truncate(true)
             .open(&path)
             .unwrap();
+        Self::fill(&file, length);
+        Self { path, file }
+    }
+
+    /// Writes the words.
+    fn fill(mut file: &File, length: u64) {
+        file.rewind().unwrap();
         let mut word = 0u64;
         let mut chunk = Vec::with_capacity(1 << 20);
         while word * 8 < length {
@@ -60,7 +73,6 @@ impl Temporary {
             file.write_all(&chunk).unwrap();
         }
         file.set_len(length).unwrap();
-        Self { path, file }
     }
 
     fn map(&self, boot: &mut Booting, length: u64, offset: u64) -> u64 {
@@ -118,11 +130,6 @@ fn in_place() {
         ask(&mut fork, "read_at", &[at + 8])[0],
         1,
         "a file keeps its contents"
-    );
-    let same = file.file.as_fd();
-    assert_eq!(
-        fork.map_file(Placement::Anywhere, 4 << 20, READ, same, 0),
-        Ok(None)
     );
 }
 
@@ -308,4 +315,114 @@ fn shared_memory() {
     let more = resident().saturating_sub(before);
     let limit = (length >> 10) + (64 << 10);
     assert!(more <= limit, "{more} KB for a file of {length} bytes");
+}
+
+/// How many mappings of the file this process has.
+fn host_mappings(file: &Temporary) -> usize {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    let name = file.path.to_str().unwrap();
+    maps.lines().filter(|line| line.ends_with(name)).count()
+}
+
+fn in_a_request() {
+    let length = 16 << 20;
+    let file = Temporary::new("request", length);
+    let template = freeze(boot(Limits::default()));
+    let mut fork = template.fork().unwrap();
+    let pages = length / PAGE_SIZE;
+    let sum = pages * (pages - 1) / 2 * 512;
+    let first = ask(&mut fork, "count", &[])[0];
+    for round in 0..6 {
+        let before = fork.private_bytes();
+        let fd = file.file.as_fd();
+        let place = if round % 2 == 0 {
+            Placement::Anywhere
+        } else {
+            Placement::Fixed(0x5000_3000)
+        };
+        let at = fork.map_file(place, length, READ, fd, 0).unwrap().unwrap();
+        assert_eq!(ask(&mut fork, "sum_pages", &[at, pages])[0], sum);
+        assert_eq!(fork.read_u64(at + 8).unwrap(), 1);
+        assert!(fork.write(at, b"x").is_err());
+        assert_eq!(host_mappings(&file), 1);
+        let more = fork.private_bytes() - before;
+        assert!(more < 256 << 10, "{more} bytes of private memory");
+        match round {
+            0 | 1 => drop(fork.reset().unwrap()),
+            2 | 3 => {
+                assert!(faults(&mut fork, "write_at", at));
+                fork.rebuild().unwrap();
+            }
+            _ => {
+                file.file.set_len(1 << 20).unwrap();
+                let exit = call(&mut fork, "read_at", &[at + (4 << 20)]);
+                assert!(matches!(exit, Exit::Shutdown { .. }), "{exit:?}");
+                fork.rebuild().unwrap();
+                Temporary::fill(&file.file, length);
+            }
+        }
+        assert_eq!(host_mappings(&file), 0);
+        assert_eq!(fork.mapped(at), template.fork().unwrap().mapped(at));
+        assert!(fork.read_u64(at).is_err());
+        assert!(faults(&mut fork, "read_at", at));
+        fork.rebuild().unwrap();
+        assert_eq!(ask(&mut fork, "count", &[])[0], first);
+        fork.reset().unwrap();
+    }
+}
+
+fn limits() {
+    let file = Temporary::new("limits", 64 << 20);
+    let template = freeze(boot(Limits::default()));
+    let mut fork = template.fork().unwrap();
+    for _ in 0..2 {
+        let mut map = |length: u64, offset: u64| {
+            let fd = file.file.as_fd();
+            fork.map_file(Placement::Anywhere, length, READ, fd, offset)
+                .unwrap()
+        };
+        for part in 0..16 {
+            assert!(map(LARGE, part * LARGE).is_some(), "{part}");
+        }
+        assert_eq!(map(LARGE, 16 * LARGE), None, "one more");
+        // What is there already can be shown again.
+        let again = map(LARGE, 5 * LARGE).unwrap();
+        assert_eq!(ask(&mut fork, "read_at", &[again])[0], 5 * LARGE / 8);
+        assert_eq!(host_mappings(&file), 16);
+        fork.reset().unwrap();
+        assert_eq!(host_mappings(&file), 0);
+    }
+    let gigabyte = 1 << 30;
+    file.file.set_len(20 * gigabyte).unwrap();
+    for (length, fits) in [(17, false), (1, true), (16, false), (1, true)] {
+        let fd = file.file.as_fd();
+        let offset = length * gigabyte;
+        let length = length * gigabyte;
+        let offset = if fits { offset } else { 0 };
+        let found = fork.map_file(Placement::Anywhere, length, READ, fd, offset);
+        assert_eq!(found.unwrap().is_some(), fits, "{length}");
+    }
+    fork.reset().unwrap();
+}
+
+fn found_again() {
+    let file = Temporary::new("found-again", 8 << 20);
+    let mut boot = boot(Limits::default());
+    let own = file.map(&mut boot, 8 << 20, 0);
+    let template = freeze(boot);
+    let mut fork = template.fork().unwrap();
+    for _ in 0..2 {
+        let fd = file.file.as_fd();
+        let place = Placement::Anywhere;
+        let part = fork.map_file(place, 4 << 20, READ, fd, 2 << 20);
+        let part = part.unwrap().unwrap();
+        assert_ne!(part, own + (2 << 20));
+        assert_eq!(ask(&mut fork, "read_at", &[part])[0], (2 << 20) / 8);
+        assert_eq!(host_mappings(&file), 1, "the slot of the program");
+        fork.reset().unwrap();
+        assert!(faults(&mut fork, "read_at", part));
+        fork.rebuild().unwrap();
+        assert_eq!(ask(&mut fork, "read_at", &[own + 80])[0], 10);
+        fork.reset().unwrap();
+    }
 }
