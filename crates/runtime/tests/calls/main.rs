@@ -11,6 +11,7 @@
 mod bodies;
 mod faults;
 mod filters;
+mod files;
 mod limits;
 mod loading;
 mod modes;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         bodies::cases(),
         faults::cases(),
         filters::cases(),
+        files::cases(),
         limits::cases(),
         modes::cases(),
         state::cases(),
