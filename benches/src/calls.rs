@@ -55,7 +55,7 @@ fn exiting_fork() -> Fork {
     fork
 }
 
-fn exits_and_calls(figures: &mut Figures) {
+pub(crate) fn exits_and_calls(figures: &mut Figures) {
     let mut exiting = exiting_fork();
     let path = compile_file(
         &paths::top().join("guest/examples/hello-c/hello.c"),
@@ -116,7 +116,7 @@ fn pages() -> PathBuf {
     compile_file(&paths::top().join("benches/guests/pages.c"), Toolchain::Gcc)
 }
 
-fn resets(figures: &mut Figures) {
+pub(crate) fn resets(figures: &mut Figures) {
     let program = freeze(&pages(), Limits::default());
     let mut fork = program.template.fork().unwrap();
     let mut reset_after = |url: &[u8]| {

@@ -33,6 +33,11 @@ impl Figures {
         self.0[name]
     }
 
+    /// A figure, if it was noted.
+    pub(crate) fn find(&self, name: &str) -> Option<f64> {
+        self.0.get(name).copied()
+    }
+
     /// Writes all figures to `target/bench.json`, one flat object.
     pub(crate) fn write(&self) {
         let path = paths::target().join("bench.json");
