@@ -47,7 +47,7 @@ lint: ## formatting, clippy, documentation, house rules
 fmt: ## formats all Rust code
 	$(CARGO) fmt --all
 	cd guest/rust && $(CARGO) fmt
-	cd guest/examples/hello-rust && $(CARGO) fmt
+	for example in guest/examples/*/Cargo.toml; do $(CARGO) fmt --manifest-path $$example; done
 
 doc: ## API documentation and manual page: target/doc, target/vmod_tinykvm.3
 	@$(DEPENDENCIES) build doc

@@ -177,13 +177,14 @@ fn run_compiler(command: &mut Command, name: &str, source: &[u8]) {
     );
 }
 
-/// Builds a Cargo project of a guest program, as its author would, and returns the path of its
-/// executable, which is named as the project's directory.
+/// Builds a Cargo project of guest programs, as its author would, and returns their names and
+/// the paths of their executables. One is named as the project's directory, or each as its file
+/// or directory in `src/bin`.
 ///
 /// # Panics
 /// With Cargo's messages if it fails.
 #[must_use]
-pub fn build_cargo(project: &Path) -> PathBuf {
+pub fn build_cargo(project: &Path) -> Vec<(String, PathBuf)> {
     let target = paths::target().join("guests-rust");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
@@ -204,10 +205,31 @@ pub fn build_cargo(project: &Path) -> PathBuf {
         project.display(),
         String::from_utf8_lossy(&output.stderr)
     );
-    let name = project.file_name().expect("a project has a directory");
-    let binary = target.join("x86_64-unknown-linux-gnu/release").join(name);
-    assert!(binary.exists(), "{} was not built", binary.display());
-    binary
+    let binaries = target.join("x86_64-unknown-linux-gnu/release");
+    let built = programs(project).into_iter().map(|name| {
+        let binary = binaries.join(&name);
+        assert!(binary.exists(), "{} was not built", binary.display());
+        (name, binary)
+    });
+    built.collect()
+}
+
+/// The names of a project's programs.
+fn programs(project: &Path) -> Vec<String> {
+    let several = project.join("src/bin");
+    if !several.is_dir() {
+        let name = project.file_name().expect("a project has a directory");
+        return vec![name.to_string_lossy().into_owned()];
+    }
+    let entries = fs::read_dir(&several).unwrap_or_else(|e| panic!("{}: {e}", several.display()));
+    let names = entries.map(|entry| {
+        let path = entry
+            .unwrap_or_else(|e| panic!("{}: {e}", several.display()))
+            .path();
+        let name = path.file_stem().expect("a program has a name");
+        name.to_string_lossy().into_owned()
+    });
+    names.collect()
 }
 
 fn read(path: &Path) -> Vec<u8> {

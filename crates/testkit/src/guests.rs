@@ -8,8 +8,9 @@ use crate::compile::{Toolchain, build_cargo, compile_file};
 use crate::paths;
 
 /// Builds every guest program of the tests and the examples into one directory, which it
-/// returns. A program is named as its source file, or its Cargo project; example programs that
-/// are C are also built with musl, if that is installed, as `<name>-musl`.
+/// returns. A program is named as its source file, or its Cargo project, or as Cargo names it if a
+/// project has several; example programs that are C are also built with musl, if that is
+/// installed, as `<name>-musl`.
 ///
 /// # Panics
 /// If one does not build, or two have the same name.
@@ -48,8 +49,9 @@ pub(crate) fn build_all() -> PathBuf {
         for manifest in paths::files(&top.join(area), &["toml"]) {
             let project = manifest.parent().expect("a file lies in a directory");
             if manifest.ends_with("Cargo.toml") {
-                let name = project.file_name().expect("a project has a directory");
-                add(&name.to_string_lossy(), build_cargo(project));
+                for (name, binary) in build_cargo(project) {
+                    add(&name, binary);
+                }
             }
         }
     }
@@ -74,7 +76,14 @@ mod tests {
     #[test]
     fn every_guest_program_builds() {
         let dir = build_all();
-        for name in ["hello-c", "hello-cpp", "hello-rust", "misbehave", "state"] {
+        for name in [
+            "hello-c",
+            "hello-cpp",
+            "hello-rust",
+            "minify",
+            "misbehave",
+            "state",
+        ] {
             assert!(dir.join(name).is_file(), "{name}");
         }
     }
