@@ -1,5 +1,6 @@
 //! The filter: reads JSON byte by byte, and writes what may be seen.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 
 use memchr::memchr2;
@@ -305,8 +306,11 @@ fn unexpected(byte: u8) -> Error {
 }
 
 /// The name that is meant: `pass\u0077ord` is one that others read as `password`.
-fn unescape(name: &[u8]) -> String {
+fn unescape(name: &[u8]) -> Cow<'_, str> {
     let name = String::from_utf8_lossy(name);
+    if !name.contains('\\') {
+        return name;
+    }
     let mut units = Vec::with_capacity(name.len());
     let mut rest = &*name;
     while let Some(at) = rest.find('\\') {
@@ -330,7 +334,7 @@ fn unescape(name: &[u8]) -> String {
         units.push(unit);
     }
     units.extend(rest.encode_utf16());
-    String::from_utf16_lossy(&units)
+    Cow::Owned(String::from_utf16_lossy(&units))
 }
 
 #[cfg(test)]

@@ -9,27 +9,9 @@ use std::io::{self, Write};
 
 use memchr::memchr;
 
-/// Elements whose content is text, not tags, up to their end tag; and `noscript`, which is that
-/// or not.
-const RAW: [&[u8]; 10] = [
-    b"iframe",
-    b"noembed",
-    b"noframes",
-    b"noscript",
-    b"plaintext",
-    SCRIPT,
-    b"style",
-    b"textarea",
-    b"title",
-    b"xmp",
-];
+use crate::syntax::{Closing, PREFORMATTED, RAW, SCRIPT, Tag, ends_name, is_space};
 
-const SCRIPT: &[u8] = b"script";
-
-/// Elements with tags in them, and white space that counts.
-const PREFORMATTED: [&[u8]; 2] = [b"pre", b"listing"];
-
-/// Longer than any name above.
+/// Longer than any name that is looked for.
 const LONG_NAME: usize = 16;
 
 /// The filter.
@@ -72,36 +54,12 @@ enum Place {
     Raw(&'static [u8]),
 }
 
-/// Where in a tag, behind its name.
-#[derive(Clone, Copy)]
-enum Tag {
-    Between,
-    Slash,
-    Attribute,
-    AfterAttribute,
-    Equals,
-    Value,
-    Quoted(u8),
-}
-
 #[derive(Clone, Copy)]
 struct Comment {
     keep: bool,
     /// A script has comments, too. An end tag in one may be none.
     in_script: bool,
     closing: Closing,
-}
-
-/// How much of a comment's `-->` there is.
-#[derive(Clone, Copy)]
-enum Closing {
-    /// Right behind `<!--`, where `>` is enough.
-    Start,
-    No,
-    Dash,
-    Dashes,
-    /// `--!`, which `>` makes an end, too.
-    Bang,
 }
 
 impl Html {
@@ -240,10 +198,15 @@ impl Html {
     fn tag(&mut self, mut tag: Tag, data: &[u8], out: &mut impl Write) -> io::Result<usize> {
         // What is to be written has begun here.
         let mut from = 0;
-        for (at, &byte) in data.iter().enumerate() {
-            if let Tag::Quoted(_) = tag {
-                // Nothing is left out.
-            } else if is_space(byte) {
+        let mut at = 0;
+        while let Some(&byte) = data.get(at) {
+            if let Tag::Quoted(quote) = tag {
+                let end = memchr(quote, &data[at..]);
+                tag = end.map_or(tag, |_| Tag::Between);
+                at = end.map_or(data.len(), |end| at + end + 1);
+                continue;
+            }
+            if is_space(byte) {
                 // `/ >` is not `/>`, and one space between two attributes is as it should be.
                 let next = data.get(at + 1);
                 let single = byte == b' ' && next.is_some_and(|it| !is_space(*it) && *it != b'>');
@@ -265,6 +228,7 @@ impl Html {
                 }
             }
             tag = tag.next(byte);
+            at += 1;
         }
         self.at = Place::Tag(tag);
         out.write_all(&data[from..])?;
@@ -363,47 +327,6 @@ impl Html {
         }
         Ok(1)
     }
-}
-
-impl Tag {
-    fn next(self, byte: u8) -> Self {
-        let space = is_space(byte);
-        match (self, byte) {
-            (Self::Quoted(quote), _) if byte != quote => self,
-            (Self::Quoted(_), _) => Self::Between,
-            (Self::Equals, b'"' | b'\'') => Self::Quoted(byte),
-            (Self::Equals, _) if space => Self::Equals,
-            (Self::Value, _) if space => Self::Between,
-            (Self::Equals | Self::Value, _) => Self::Value,
-            (Self::Attribute | Self::AfterAttribute, b'=') => Self::Equals,
-            (_, b'/') => Self::Slash,
-            (Self::Attribute | Self::AfterAttribute, _) if space => Self::AfterAttribute,
-            (Self::Between | Self::Slash, _) if space => Self::Between,
-            _ => Self::Attribute,
-        }
-    }
-}
-
-impl Closing {
-    /// What it is behind this byte; nothing if the comment has ended.
-    fn next(self, byte: u8) -> Option<Self> {
-        Some(match (self, byte) {
-            (Self::Start | Self::Dashes | Self::Bang, b'>') => return None,
-            (Self::Start, b'-') => Self::Start,
-            (Self::No | Self::Bang, b'-') => Self::Dash,
-            (Self::Dash | Self::Dashes, b'-') => Self::Dashes,
-            (Self::Dashes, b'!') => Self::Bang,
-            _ => Self::No,
-        })
-    }
-}
-
-fn is_space(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 12)
-}
-
-fn ends_name(byte: u8) -> bool {
-    is_space(byte) || matches!(byte, b'/' | b'>')
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 mod html;
 mod json;
+mod syntax;
 
 use html::Html;
 use json::Json;
