@@ -6,7 +6,7 @@
 //! | macro | what |
 //! |---|---|
 //! | `${vmod_tinykvm}` | path of the VMOD: `import tinykvm from "${vmod_tinykvm}";` |
-//! | `${guests}` | directory of the guest programs, named as their source without suffix |
+//! | `${guests}` | directory of the guest programs, named as their source without suffix, or by Cargo |
 //! | `${topsrc}` | top directory of the source tree |
 //! | `${jail}` | argument of varnishd: `varnish v1 -arg "${jail}" ...` |
 //!

@@ -74,6 +74,9 @@ pub enum Action {
     Transform(Box<dyn Filter>),
     /// It is given to this filter in one piece. The operator limits how large it may be.
     WholeBody(Box<dyn Filter>),
+    /// It can't be filtered, for this reason. Unlike a filter that fails later, this leaves every
+    /// choice: a client can still get a status that says so.
+    Fail(Error),
 }
 
 impl Action {
@@ -88,6 +91,12 @@ impl Action {
     pub fn whole_body(filter: impl Filter + 'static) -> Self {
         Self::WholeBody(Box::new(filter))
     }
+
+    /// [`Fail`](Action::Fail) for this reason: an error, or text.
+    #[must_use]
+    pub fn fail(reason: impl Into<Error>) -> Self {
+        Self::Fail(reason.into())
+    }
 }
 
 impl fmt::Debug for Action {
@@ -96,6 +105,7 @@ impl fmt::Debug for Action {
             Self::Pass => "Pass",
             Self::Transform(_) => "Transform",
             Self::WholeBody(_) => "WholeBody",
+            Self::Fail(_) => "Fail",
         })
     }
 }
@@ -283,6 +293,7 @@ extern "C" fn begin(start: *const FilterStart) -> c_int {
         Action::Pass => (filters::PASS, None),
         Action::Transform(filter) => (filters::TRANSFORM, Some(filter)),
         Action::WholeBody(filter) => (filters::WHOLE_BODY, Some(filter)),
+        Action::Fail(error) => return failed(&error),
     };
     FILTER.set(filter);
     c_int::try_from(answer).unwrap_or(FAILED)
@@ -305,10 +316,12 @@ fn with_filter(work: impl FnOnce(&mut dyn Filter, &mut Output) -> Result<(), Err
         };
         match work(&mut **filter, &mut Output(PhantomData)) {
             Ok(()) => 0,
-            Err(error) => {
-                crate::log(&format!("filter: {error}"));
-                FAILED
-            }
+            Err(error) => failed(&error),
         }
     })
+}
+
+fn failed(error: &Error) -> c_int {
+    crate::log(&format!("filter: {error}"));
+    FAILED
 }

@@ -36,10 +36,7 @@ fn main() {
             std::process::exit(1);
         }
     }
-    filter::serve(|start| match begin(start) {
-        Ok(action) => action,
-        Err(error) => Action::transform(Failed(error.to_string())),
-    })
+    filter::serve(|start| begin(start).unwrap_or_else(Action::Fail))
 }
 
 /// Runs the script, which defines its functions.
@@ -61,6 +58,10 @@ fn load(path: &str) -> Result<Context, Error> {
 }
 
 fn begin(start: &Start<'_>) -> Result<Action, Error> {
+    // Varnish decodes gzip only. What is still encoded is no text.
+    if start.response_header("Content-Encoding").is_some() {
+        return Ok(Action::Pass);
+    }
     RANDOM.set(start.random()[0] | 1);
     let before = response_headers(start);
     with_script(|ctx| {
@@ -168,15 +169,6 @@ impl Filter for Script {
             }
             Ok(())
         })
-    }
-}
-
-/// A body for which `begin` has failed.
-struct Failed(String);
-
-impl Filter for Failed {
-    fn chunk(&mut self, _: &[u8], _: &mut Output) -> Result<(), Error> {
-        Err(self.0.clone().into())
     }
 }
 

@@ -19,11 +19,12 @@ fn main() {
 
 fn begin(start: &Start<'_>) -> Action {
     let content_type = start.response_header("Content-Type").unwrap_or_default();
-    if !content_type.to_ascii_lowercase().starts_with("text/csv") {
+    let is_encoded = start.response_header("Content-Encoding").is_some();
+    if is_encoded || !content_type.to_ascii_lowercase().starts_with("text/csv") {
         return Action::Pass;
     }
-    if headers::set(Side::Response, "Content-Type", "application/json").is_err() {
-        return Action::Pass;
+    if let Err(error) = headers::set(Side::Response, "Content-Type", "application/json") {
+        return Action::fail(error);
     }
     let separator = match &*start.config() {
         "tab" => b'\t',

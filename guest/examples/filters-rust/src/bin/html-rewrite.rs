@@ -22,7 +22,8 @@ fn main() {
 fn begin(start: &Start<'_>) -> Action {
     let content_type = start.response_header("Content-Type").unwrap_or_default();
     let content_type = content_type.to_ascii_lowercase();
-    if !content_type.starts_with("text/html") {
+    let is_encoded = start.response_header("Content-Encoding").is_some();
+    if is_encoded || !content_type.starts_with("text/html") {
         return Action::Pass;
     }
     let Ok(encoding) = encoding(&content_type) else {

@@ -10,16 +10,13 @@ use tinykvm_guest::filter::{self, Action, Error, Filter, Output, Start};
 use tinykvm_guest::headers::{self, Side, TableFull};
 
 fn main() {
-    filter::serve(|start| match begin(start) {
-        Ok(action) => action,
-        // Without its new type the page would be shown as what it is not.
-        Err(TableFull) => Action::Pass,
-    })
+    filter::serve(|start| begin(start).unwrap_or_else(Action::fail))
 }
 
 fn begin(start: &Start<'_>) -> Result<Action, TableFull> {
     let content_type = start.response_header("Content-Type").unwrap_or_default();
-    if !content_type.to_ascii_lowercase().contains("markdown") {
+    let is_encoded = start.response_header("Content-Encoding").is_some();
+    if is_encoded || !content_type.to_ascii_lowercase().contains("markdown") {
         return Ok(Action::Pass);
     }
     headers::set(Side::Response, "Content-Type", "text/html; charset=utf-8")?;

@@ -31,7 +31,11 @@ fn main() {
         .and_then(|()| warm.finish(&mut io::sink()))
         .expect("a sink takes everything");
 
-    filter::serve(|start| Action::transform(Scrub::new(Kinds::named(&start.argument()))))
+    filter::serve(|start| match start.response_header("Content-Encoding") {
+        None => Action::transform(Scrub::new(Kinds::named(&start.argument()))),
+        // Varnish decodes gzip only. In what can't be read there could be everything.
+        Some(encoding) => Action::fail(format!("can't read Content-Encoding: {encoding}")),
+    })
 }
 
 /// What is looked for.
