@@ -10,7 +10,7 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
 
 build: ## the module, the command line tool and the example programs, optimised
-	@$(DEPENDENCIES) build
+	@$(DEPENDENCIES) build examples
 	$(CARGO) build --release --locked --package vmod_tinykvm --package tinykvm-cli
 	$(MAKE) --no-print-directory -C guest/examples
 
