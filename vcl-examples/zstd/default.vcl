@@ -53,7 +53,9 @@ sub vcl_backend_response {
         if (beresp.http.Vary !~ "X-Encoding") {
             set beresp.http.Vary = beresp.http.Vary + ", X-Encoding";
         }
-        if (bereq.http.X-Encoding == "zstd") {
+        if (beresp.was_304) {
+            # Only the header fields are new.
+        } else if (bereq.http.X-Encoding == "zstd") {
             # Else it would be compressed twice.
             set beresp.do_gunzip = true;
             tinykvm.filter("zstd");
