@@ -52,11 +52,6 @@ impl ProgramFilter {
         Self { program }
     }
 
-    fn log(&self, ctx: &Ctx<'_>, what: &str) {
-        let name = self.program.name();
-        ctx.log(Tag::VclLog, &format!("tinykvm {name}: {what}"));
-    }
-
     /// Asks the program. Its changes of header fields are undone if it fails.
     fn begin(&self, ctx: &mut Ctx<'_>, length: Option<u64>, delivery: bool) -> Answer {
         let task = Task::existing(ctx);
@@ -103,7 +98,7 @@ impl ProgramFilter {
         answer
     }
 
-    /// For an answer of a backend that has no body, but the header fields of one: to HEAD, or a 304.
+    /// For an answer of a backend that has no body, but the header fields of one: to HEAD.
     pub(crate) fn without_body(&self, ctx: &mut Ctx<'_>) -> Result<(), String> {
         let length = announced(ctx);
         let answer = self.begin(ctx, length, false);
@@ -114,17 +109,6 @@ impl ProgramFilter {
         }
         counters::publish();
         Ok(())
-    }
-
-    /// True for a part of a body, which can't be filtered as if it were one.
-    fn is_partial(&self, ctx: &Ctx<'_>) -> bool {
-        let partial = ctx
-            .response()
-            .is_some_and(|response| response.status() == 206);
-        if partial {
-            self.log(ctx, "a part of a body (206) is not filtered");
-        }
-        partial
     }
 }
 
@@ -147,9 +131,6 @@ impl Filter for ProgramFilter {
         ctx: &mut Ctx<'_>,
         upstream: &mut FetchUpstream,
     ) -> Opened<Box<dyn FetchProcessor>> {
-        if self.is_partial(ctx) {
-            return Opened::Bypass;
-        }
         let fields = ctx.response().map(|response| response.save());
         // As the filters before this one have left it: not what the backend said of a compressed body.
         let length = announced(ctx);
@@ -169,6 +150,8 @@ impl Filter for ProgramFilter {
             && let Some(fields) = &fields
         {
             restore(ctx, fields);
+        } else {
+            upstream.changes_body();
         }
         if let Some(length) = filter.known_length()
             && let Some(mut response) = ctx.response()
@@ -181,7 +164,7 @@ impl Filter for ProgramFilter {
 
     fn open_delivery(&self, ctx: &mut Ctx<'_>) -> Opened<Box<dyn DeliveryProcessor>> {
         let status = ctx.response().map_or(0, |response| response.status());
-        if self.is_partial(ctx) || status == 304 || status == 204 {
+        if status == 304 || status == 204 {
             return Opened::Bypass;
         }
         let length = ctx.delivery_length();

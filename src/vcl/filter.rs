@@ -49,6 +49,8 @@ pub(crate) unsafe extern "C" fn vmod_filter(
             Place::Deliver => {
                 with_delivery_filter(&list, &name, encoded, ctx.is_stored_compressed())
             }
+            // The object keeps its body, filtered or not, and what was said of it.
+            _ if ctx.was_304() => return Ok(1),
             // Varnish opens no filters then.
             _ if !ctx.has_fetch_body() => {
                 ProgramFilter::new(program).without_body(ctx)?;

@@ -20,6 +20,8 @@ pub struct Counters {
     pub fault: AtomicU64,
     /// Calls with verdict [`Verdict::NoResponse`] or [`Verdict::Exit`].
     pub no_response: AtomicU64,
+    /// Filtered bodies with verdict [`Verdict::Failed`].
+    pub failed: AtomicU64,
     /// Calls with verdict [`Verdict::Overload`].
     pub overload: AtomicU64,
     /// Calls with verdict [`Verdict::NoKvm`].
@@ -67,6 +69,7 @@ impl Counters {
             memory: AtomicU64::new(0),
             fault: AtomicU64::new(0),
             no_response: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
             overload: AtomicU64::new(0),
             no_kvm: AtomicU64::new(0),
             not_loaded: AtomicU64::new(0),
@@ -113,6 +116,7 @@ impl Counters {
                 Verdict::Memory => &self.memory,
                 Verdict::Fault => &self.fault,
                 Verdict::Exit | Verdict::NoResponse => &self.no_response,
+                Verdict::Failed => &self.failed,
                 Verdict::Overload => &self.overload,
                 Verdict::NoKvm => &self.no_kvm,
                 Verdict::NotLoaded => &self.not_loaded,
@@ -164,8 +168,8 @@ mod tests {
             counters.finished(verdict, 503);
         }
         let value = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        assert_eq!(value(&counters.calls), 11);
-        assert_eq!(value(&counters.status_5xx), 11);
+        assert_eq!(value(&counters.calls), 12);
+        assert_eq!(value(&counters.status_5xx), 12);
         assert_eq!(value(&counters.no_response), 2);
         let sum: u64 = [
             &counters.ok,
@@ -173,6 +177,7 @@ mod tests {
             &counters.memory,
             &counters.fault,
             &counters.no_response,
+            &counters.failed,
             &counters.overload,
             &counters.no_kvm,
             &counters.not_loaded,
@@ -182,7 +187,7 @@ mod tests {
         .iter()
         .map(|counter| value(counter))
         .sum();
-        assert_eq!(sum, 11);
+        assert_eq!(sum, 12);
     }
 
     #[test]

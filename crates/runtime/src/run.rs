@@ -129,6 +129,15 @@ pub(crate) enum Failure {
         /// What it returned.
         code: i32,
     },
+    /// The body is not what the filter could make sense of.
+    #[error("the body is encoded ({encoding}), and can't be decoded for the filter")]
+    FilterEncoding {
+        /// Its Content-Encoding.
+        encoding: String,
+    },
+    /// The body is not a whole one.
+    #[error("the body is a part of one (status 206), which can't be filtered")]
+    FilterPartial,
     /// The filter says that it wrote more than its buffer holds.
     #[error("the filter's output has {length} bytes, its buffer {capacity}")]
     FilterOutput {
@@ -184,13 +193,13 @@ impl Failure {
             Self::Deadline { .. } | Self::FilterTime { .. } => Verdict::Timeout,
             Self::Memory { .. } => Verdict::Memory,
             Self::Exited { .. } => Verdict::Exit,
-            Self::NoAnswer
-            | Self::BadAnswer(_)
-            | Self::NoCallback { .. }
-            | Self::NoFilter
-            | Self::FilterFailed { .. }
-            | Self::FilterLength { .. } => Verdict::NoResponse,
-            Self::FilterBody { .. } => Verdict::Transfer,
+            Self::NoAnswer | Self::BadAnswer(_) | Self::NoCallback { .. } | Self::NoFilter => {
+                Verdict::NoResponse
+            }
+            Self::FilterFailed { .. } | Self::FilterLength { .. } => Verdict::Failed,
+            Self::FilterBody { .. } | Self::FilterEncoding { .. } | Self::FilterPartial => {
+                Verdict::Transfer
+            }
             Self::Exception(_)
             | Self::Shutdown { .. }
             | Self::Abort(_)

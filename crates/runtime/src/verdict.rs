@@ -19,6 +19,8 @@ pub enum Verdict {
     Exit,
     /// It returned without an answer, or with one that can't be delivered.
     NoResponse,
+    /// A filter said that it failed, or wrote more or less than it announced.
+    Failed,
     /// No VM became free in time, or too many requests were waiting for one already.
     Overload,
     /// KVM is not usable on this machine, or not by this user.
@@ -33,13 +35,14 @@ pub enum Verdict {
 
 impl Verdict {
     /// Every verdict, in the order of their declaration.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Ok,
         Self::Timeout,
         Self::Memory,
         Self::Fault,
         Self::Exit,
         Self::NoResponse,
+        Self::Failed,
         Self::Overload,
         Self::NoKvm,
         Self::NotLoaded,
@@ -57,6 +60,7 @@ impl Verdict {
             Self::Fault => "fault",
             Self::Exit => "exit",
             Self::NoResponse => "no-response",
+            Self::Failed => "failed",
             Self::Overload => "overload",
             Self::NoKvm => "no-kvm",
             Self::NotLoaded => "not-loaded",

@@ -2,7 +2,7 @@
 
 use std::ptr::NonNull;
 
-use crate::ctx::Ctx;
+use crate::ctx::{Ctx, Place};
 use crate::ffi;
 
 impl Ctx<'_> {
@@ -18,6 +18,14 @@ impl Ctx<'_> {
             connection.body_status != (&raw const ffi::BS_NONE).cast()
                 && connection.content_length != 0
         })
+    }
+
+    /// True if the backend said that the object in the cache is still good.
+    #[must_use]
+    pub fn was_304(&self) -> bool {
+        // SAFETY: a checked context of a fetch that has an answer.
+        self.place() == Place::BackendResponse
+            && unsafe { ffi::VRT_r_beresp_was_304(self.raw()) } != 0
     }
 
     /// The client's request, where its response is being made.

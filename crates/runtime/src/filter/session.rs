@@ -14,7 +14,7 @@ use crate::inputs::InputError;
 use crate::instance::{Fate, Held, Instance, Worker};
 use crate::journal::Journal;
 use crate::run::{Failure, Stop, run};
-use crate::transaction::{BodyError, Log, Transaction};
+use crate::transaction::{BodyError, Log, Side, Transaction};
 use crate::transfer::Landing;
 
 /// Output is handed on in pieces of at most this size: finding one costs a look at each page.
@@ -151,6 +151,7 @@ impl Session {
         transaction: &mut dyn Transaction,
     ) -> Result<bool, Failure> {
         let functions = self.functions()?;
+        check_body(functions, request, transaction)?;
         let budget = self.budget()?;
         let instance = Arc::clone(&self.instance);
         let Worker {
@@ -494,6 +495,29 @@ impl Session {
         };
         figures.pages = self.held.release();
     }
+}
+
+/// Fails for a body that the program would take for something else than it is.
+fn check_body(
+    functions: FilterFunctions,
+    request: &FilterRequest<'_>,
+    transaction: &dyn Transaction,
+) -> Result<(), Failure> {
+    const ENCODING: &[u8] = b"Content-Encoding";
+    if request.status == 206 {
+        return Err(Failure::FilterPartial);
+    }
+    let field = transaction.find(Side::Response, ENCODING);
+    let Some((_, field)) = field.filter(|_| !functions.encoded) else {
+        return Ok(());
+    };
+    let encoding = field[ENCODING.len() + 1..].trim_ascii();
+    if encoding.is_empty() || encoding.eq_ignore_ascii_case(b"identity") {
+        return Ok(());
+    }
+    Err(Failure::FilterEncoding {
+        encoding: crate::fields::shown(encoding),
+    })
 }
 
 /// What the host could not write for want of memory shows as something else.

@@ -287,7 +287,7 @@ fn failures() -> Result<(), String> {
     let verdicts = [
         ("crash", "fault"),
         ("exit", "exit"),
-        ("fail", "no-response"),
+        ("fail", "failed"),
         ("hog", "memory"),
         ("overflow", "fault"),
     ];

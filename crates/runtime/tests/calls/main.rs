@@ -10,8 +10,8 @@
 
 mod bodies;
 mod faults;
-mod filters;
 mod files;
+mod filters;
 mod limits;
 mod loading;
 mod modes;

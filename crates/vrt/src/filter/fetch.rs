@@ -57,6 +57,14 @@ impl Upstream {
         Some(Pulled { length, last })
     }
 
+    /// Says that the body will be another one than the backend's. When the backend later says that
+    /// it has not changed, Varnish weakens the ETag, and leaves Content-Encoding and Content-Length
+    /// as they are in the cache.
+    pub fn changes_body(&mut self) {
+        // SAFETY: the filters of this fetch.
+        unsafe { (*self.filters).obj_flags |= ffi::OF_CHGCE };
+    }
+
     /// True if more has arrived from the backend.
     #[must_use]
     pub fn is_ready(&self) -> bool {
