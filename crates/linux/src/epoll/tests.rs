@@ -1,5 +1,5 @@
 use crate::Flow;
-use crate::errno::{EBADF, EEXIST, EFAULT, EINVAL, ELOOP, ENOENT, EPERM};
+use crate::errno::{EBADF, EEXIST, EFAULT, EINVAL, ELOOP, ENOENT, ENOSPC, EPERM};
 use crate::tests::{Machine, NOWHERE, int};
 
 const ADD: u64 = 1;
@@ -175,4 +175,53 @@ fn reports_leave_the_template_alone() {
         assert_eq!(reported(&mut machine, set), []);
         machine.process.reset_from(&template);
     }
+}
+
+#[test]
+fn the_number_of_things_watched_is_bounded() {
+    let mut machine = Machine::new();
+    let counter = machine.value("eventfd2", &[1, 0]);
+    let copies: Vec<_> = (0..900).map(|_| machine.value("dup", &[counter])).collect();
+    let sets: Vec<_> = (0..10)
+        .map(|_| machine.value("epoll_create1", &[0]))
+        .collect();
+    let mut added = 0;
+    let mut all = sets
+        .iter()
+        .flat_map(|&set| copies.iter().map(move |&copy| (set, copy)));
+    let (set, copy) = loop {
+        let (set, copy) = all.next().expect("there is a limit");
+        match control(&mut machine, set, ADD, copy, IN, copy) {
+            0 => added += 1,
+            found => {
+                assert_eq!(found, ENOSPC.to_result().cast_signed());
+                break (set, copy);
+            }
+        }
+    };
+    assert_eq!(added, super::MOST_ITEMS);
+    // What is there goes on, and makes room.
+    assert_eq!(reported(&mut machine, sets[0]).len(), 10);
+    assert_eq!(control(&mut machine, sets[0], MOD, copies[0], 0, 0), 0);
+    assert_eq!(control(&mut machine, sets[0], DEL, copies[0], 0, 0), 0);
+    assert_eq!(control(&mut machine, set, ADD, copy, IN, 0), 0);
+    machine.value("close", &[sets[1]]);
+    assert_eq!(control(&mut machine, sets[0], ADD, copies[0], IN, 0), 0);
+}
+
+#[test]
+fn the_number_of_sets_in_sets_is_bounded() {
+    let mut machine = Machine::new();
+    let outer = machine.value("epoll_create1", &[0]);
+    let sets: Vec<_> = (0..=super::MOST_NESTED)
+        .map(|_| machine.value("epoll_create1", &[0]))
+        .collect();
+    let (last, first) = sets.split_last().unwrap();
+    for &set in first {
+        assert_eq!(control(&mut machine, outer, ADD, set, IN, set), 0);
+    }
+    let found = control(&mut machine, outer, ADD, *last, IN, 0);
+    assert_eq!(found, ENOSPC.to_result().cast_signed());
+    machine.value("close", &[first[0]]);
+    assert_eq!(control(&mut machine, outer, ADD, *last, IN, 0), 0);
 }

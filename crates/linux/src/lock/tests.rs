@@ -1,6 +1,9 @@
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::errno::{EAGAIN, EBADF, EINVAL};
+use super::{MOST, Owner};
+use crate::Flow;
+use crate::errno::{EAGAIN, EBADF, EINVAL, ENOLCK};
 use crate::tests::Machine;
 use crate::{Extent, PathRule, Permissions, ProcessOptions};
 
@@ -65,9 +68,7 @@ fn record_locks_hold_between_forks_and_end_with_a_reset() {
 #[test]
 fn a_program_does_not_lock_itself_out_but_descriptions_do() {
     let (mut one, _two, fd) = forks();
-    let name = one.guest.put_c_string("/proc/self/fd/3");
     let lock = range(&mut one, WRITE, 0, 1);
-    let _ = name;
     one.value("fcntl", &[fd, 6, lock]);
     one.value("flock", &[fd, 2]);
     one.value("fcntl", &[fd, 7, lock]);
@@ -101,4 +102,52 @@ fn wrong_locks() {
     }
     let at = range(&mut one, READ, 0, 1);
     one.fails("fcntl", &[99, 6, at], EBADF);
+}
+
+#[test]
+fn who_waits_for_a_lock_waits_until_the_deadline() {
+    const BUDGET: Duration = Duration::from_millis(40);
+    let (mut one, mut two, fd) = forks();
+    let lock = range(&mut one, WRITE, 0, 10);
+    one.value("fcntl", &[fd, 6, lock]);
+    one.value("flock", &[fd, 2]);
+    let lock = range(&mut two, WRITE, 5, 1);
+    // F_SETLKW, F_OFD_SETLKW, flock for all and for one.
+    for (call, arguments) in [
+        ("fcntl", [fd, 7, lock]),
+        ("fcntl", [fd, 38, lock]),
+        ("flock", [fd, 1, 0]),
+        ("flock", [fd, 2, 0]),
+    ] {
+        let template = two.process.clone();
+        two.host.slept = Duration::ZERO;
+        two.host.budget = Some(BUDGET);
+        assert_eq!(two.flow(call, &arguments), Flow::Deadline, "{arguments:?}");
+        assert!(two.host.slept >= BUDGET, "{:?}", two.host.slept);
+        two.host.budget = None;
+        two.process.reset_from(&template);
+        // The reset took nothing that was not had: the lock can be asked for by the other one.
+        one.value("flock", &[fd, 6]);
+        one.value("fcntl", &[fd, 6, lock]);
+    }
+    one.value("close", &[fd]);
+    two.value("fcntl", &[fd, 7, lock]);
+    two.value("flock", &[fd, 2]);
+}
+
+#[test]
+fn the_number_of_locks_is_bounded() {
+    let (mut one, _two, fd) = forks();
+    one.value("flock", &[fd, 2]);
+    let locks = &mut one.process.state_mut().locks.0;
+    let host = Arc::clone(locks.values().next().unwrap());
+    let owner = |number: usize| Owner::Program((0, 0), number as u64);
+    locks.extend((1..MOST).map(|number| (owner(number), Arc::clone(&host))));
+    let lock = range(&mut one, WRITE, 0, 1);
+    one.fails("fcntl", &[fd, 6, lock], ENOLCK);
+    one.fails("fcntl", &[fd, 37, lock], ENOLCK);
+    one.value("flock", &[fd, 1]);
+    one.process.state_mut().locks.0.remove(&owner(7));
+    one.value("fcntl", &[fd, 6, lock]);
+    one.fails("fcntl", &[fd, 37, lock], ENOLCK);
 }

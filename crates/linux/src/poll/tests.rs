@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use crate::Flow;
-use crate::errno::EINVAL;
+use crate::errno::{EBADF, EINVAL};
 use crate::tests::{Machine, int};
 
 /// An array of `struct pollfd` from `(fd, events)`.
@@ -79,4 +79,56 @@ fn counts_and_times_are_checked() {
     machine.fails("ppoll", &[at, u64::from(u32::MAX), 0], EINVAL);
     machine.fails("ppoll", &[at, 1, bad], EINVAL);
     machine.fails("ppoll", &[at, 1, 0, at, 4], EINVAL);
+}
+
+#[test]
+fn hundreds_of_descriptors_are_looked_at() {
+    const COUNT: i32 = 300;
+    let mut machine = Machine::new();
+    let fds: Vec<_> = (0..COUNT)
+        .map(|_| i32::try_from(machine.value("eventfd2", &[0, 0])).unwrap())
+        .collect();
+    let one = machine.words(&[1]);
+    let ready = [0, 63, 64, 255, 256, 299];
+    for index in ready {
+        let fd = fds[index].unsigned_abs().into();
+        machine.value("write", &[fd, one, 8]);
+    }
+    let wanted: Vec<_> = fds.iter().map(|&fd| (fd, 1)).collect();
+    let at = records(&mut machine, &wanted);
+    let count = u64::from(COUNT.unsigned_abs());
+    assert_eq!(machine.value("poll", &[at, count, int(-1)]), 6);
+    let expected: Vec<_> = (0..wanted.len())
+        .map(|index| u16::from(ready.contains(&index)))
+        .collect();
+    assert_eq!(found(&machine, at, wanted.len()), expected);
+    // The same by select.
+    let mut bits = [0; 16];
+    for &fd in &fds {
+        let fd = fd.unsigned_abs();
+        bits[fd as usize / 64] |= 1 << (fd % 64);
+    }
+    let set = machine.words(&bits);
+    let last = fds[fds.len() - 1].unsigned_abs();
+    let width = u64::from(last) + 1;
+    assert_eq!(machine.value("select", &[width, set, 0, 0, 0]), 6);
+    let mut left = [0; 16];
+    for index in ready {
+        let fd = fds[index].unsigned_abs();
+        left[fd as usize / 64] |= 1 << (fd % 64);
+    }
+    for (word, bits) in (0..width.div_ceil(64)).zip(left) {
+        assert_eq!(machine.word(set + word * 8), bits, "word {word}");
+    }
+
+    // With none ready the call waits; the last one is as good as the first.
+    for index in ready {
+        let fd = fds[index].unsigned_abs().into();
+        machine.value("read", &[fd, one, 8]);
+    }
+    assert_eq!(machine.value("poll", &[at, count, 10]), 0);
+    assert_eq!(machine.flow("poll", &[at, count, int(-1)]), Flow::Deadlock);
+    let mut machine = Machine::new();
+    let set = machine.words(&[u64::MAX; 16]);
+    machine.fails("select", &[1024, set, 0, 0, 0], EBADF);
 }
