@@ -16,6 +16,9 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// How long to wait before something is tried again of whose end nobody tells.
+const PAUSE: Duration = Duration::from_millis(5);
+
 /// A wait.
 #[allow(
     dead_code,
@@ -90,6 +93,12 @@ impl Block {
             on: Wait::Nothing,
             ..Self::event(Some(until))
         }
+    }
+
+    /// Waits a little and tries again, up to `deadline`.
+    pub(crate) fn pause(now: Duration, deadline: Option<Duration>) -> Self {
+        let next = now.saturating_add(PAUSE);
+        Self::sleep(deadline.map_or(next, |deadline| next.min(deadline))).restarting()
     }
 
     /// The call is made anew behind a signal handler with `SA_RESTART`.

@@ -54,11 +54,17 @@ impl SetId {
     }
 
     pub(crate) fn interest(self, look: &Look<'_>, interest: &mut Interest) {
-        if let Ok(set) = self.get(look.state) {
-            for (id, wanted) in set.active() {
-                look.interest(id, wanted, interest);
-            }
+        let Ok(set) = self.get(look.state) else {
+            return;
+        };
+        let outer = interest.known;
+        for (id, wanted, known) in set.active(|id| look.at(id).1) {
+            // What makes up an event of this set was told with it.
+            let all = Events(u32::MAX);
+            interest.known = if outer.is_empty() { known } else { all };
+            look.interest(id, wanted, interest);
         }
+        interest.known = outer;
     }
 
     pub(crate) fn closed(self, state: &mut State) {

@@ -105,6 +105,8 @@ pub(crate) const ENOTCONN: Errno = Errno(107);
 pub(crate) const ETIMEDOUT: Errno = Errno(110);
 /// Nobody is there to connect to.
 pub(crate) const ECONNREFUSED: Errno = Errno(111);
+/// It is under way.
+pub(crate) const EALREADY: Errno = Errno(114);
 /// A connection takes its time.
 pub(crate) const EINPROGRESS: Errno = Errno(115);
 

@@ -8,7 +8,6 @@
 use std::collections::BTreeMap;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
-use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
@@ -39,8 +38,6 @@ pub(crate) struct Locks(BTreeMap<Owner, Arc<OwnedFd>>);
 
 /// The most owners.
 const MOST: usize = 1024;
-/// How long to wait before a lock is tried again.
-const PAUSE: Duration = Duration::from_millis(5);
 
 impl Locks {
     /// Gives up what a description had, and what the program had on its file.
@@ -96,9 +93,7 @@ fn again(context: &Context<'_>) -> Failure {
     if context.attempt.interrupted {
         return EINTR.into();
     }
-    Block::sleep(context.guest.monotonic().saturating_add(PAUSE))
-        .restarting()
-        .into()
+    Block::pause(context.guest.monotonic(), None).into()
 }
 
 /// `flock(fd, operation)`

@@ -24,6 +24,9 @@ pub(crate) struct Interest {
     pub(crate) until: Option<Duration>,
     /// Descriptors of the host.
     pub(crate) host: Vec<HostPoll>,
+    /// Events that do not end the wait if they are there already: they were told, as edges. All
+    /// others do, also those that came since the caller looked.
+    pub(crate) known: Events,
 }
 
 impl Interest {

@@ -1,8 +1,8 @@
 //! Sockets: pairs within the program, and connections to where the rules allow.
 //!
 //! ```text
-//! calls ──> message (bytes, addresses, descriptors; waiting) ──> Endpoint ──┬─> Pair
-//!                                                                           └─> Socket ── permit ──> host
+//! calls, header ──> message (bytes, addresses, descriptors; waiting) ──> Endpoint ──┬─> Pair
+//!                                                                                   └─> Socket ── permit ──> host
 //! ```
 //!
 //! A socket gets its host socket at the first permitted use: a program without rules never has
@@ -13,6 +13,7 @@
 mod address;
 mod calls;
 mod dns;
+mod header;
 mod message;
 mod options;
 mod pair;
@@ -20,9 +21,10 @@ mod permit;
 mod socket;
 
 pub(crate) use calls::{
-    accept, bind, connect, getpeername, getsockname, getsockopt, ioctl, listen, recvfrom, recvmmsg,
-    recvmsg, sendmmsg, sendmsg, sendto, setsockopt, shutdown, socket, socketpair,
+    accept, bind, connect, getpeername, getsockname, getsockopt, ioctl, listen, recvfrom, sendto,
+    setsockopt, shutdown, socket, socketpair,
 };
+pub(crate) use header::{recvmmsg, recvmsg, sendmmsg, sendmsg};
 pub(crate) use message::{read, write};
 pub(crate) use pair::PairEnd;
 pub(crate) use socket::{Socket, SocketId};

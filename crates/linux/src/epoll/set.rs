@@ -117,10 +117,17 @@ impl<D: Copy + Ord> Set<D> {
         self.items.len()
     }
 
-    /// What is watched, for which events, and not switched off.
-    pub(crate) fn active(&self) -> impl Iterator<Item = (D, Events)> {
+    /// What is watched and not switched off: for which events, and which of these are no news as
+    /// long as nothing happens there.
+    pub(crate) fn active(
+        &self,
+        look: impl Fn(D) -> Edges,
+    ) -> impl Iterator<Item = (D, Events, Events)> {
         let on = self.items.iter().filter(|(_, item)| !item.disabled);
-        on.map(|(key, item)| (key.description, item.events()))
+        on.map(move |(key, item)| {
+            let known = item.known(|| look(key.description));
+            (key.description, item.events(), known)
+        })
     }
 
     /// All that is watched.
@@ -172,11 +179,10 @@ impl Item {
             return Events::NONE;
         }
         let found = events & self.events();
-        if self.wanted & EDGE == 0 || self.is_news(found, edges) {
-            found
-        } else {
-            Events::NONE
+        if found.0 & !self.known(|| edges).0 == 0 {
+            return Events::NONE;
         }
+        found
     }
 
     /// The events without the flags.
@@ -184,14 +190,18 @@ impl Item {
         Events(self.wanted & !FLAGS) | Events::ALWAYS
     }
 
-    /// True if one of these events came since the last report.
-    fn is_news(&self, found: Events, edges: Edges) -> bool {
-        let Some((reported, seen)) = self.seen else {
-            return true;
-        };
-        found.0 & !reported.0 != 0
-            || (edges.input != seen.input && found.has(INPUT | Events::ALWAYS))
-            || (edges.output != seen.output && found.has(OUTPUT | Events::ALWAYS))
+    /// Events that are not reported again before something happens.
+    fn known(&self, edges: impl FnOnce() -> Edges) -> Events {
+        match self.seen {
+            Some((reported, seen)) if self.wanted & EDGE != 0 => {
+                let edges = edges();
+                let mut news = Events::NONE;
+                news.set(INPUT | Events::ALWAYS, edges.input != seen.input);
+                news.set(OUTPUT | Events::ALWAYS, edges.output != seen.output);
+                Events(reported.0 & !news.0)
+            }
+            _ => Events::NONE,
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::address::Address;
 use super::pair::{PairEnd, is_broken};
 use super::socket::SocketId;
+use crate::block::Block;
 use crate::context::{Answer, Context, Failure, check_user_range};
 use crate::descriptor::DescriptionId;
 use crate::errno::{EAGAIN, EFAULT, EINVAL, EISCONN, EMSGSIZE, ENOTSOCK, EOPNOTSUPP, Errno};
@@ -93,8 +94,9 @@ pub(super) struct Arrived {
     pub(super) rights: Vec<DescriptionId>,
 }
 
-/// Parks the call, or says that there is nothing now.
-fn wait(context: &mut Context<'_>, open: Open, flags: u32, send: bool) -> Failure {
+/// Parks a call that receives, or sends `out`, or says that there is nothing now.
+fn wait(context: &mut Context<'_>, open: Open, flags: u32, out: Option<&Outgoing>) -> Failure {
+    let send = out.is_some();
     let description = context.state().descriptors.description(open.id);
     let nonblocking = description.is_ok_and(|open| open.nonblocking());
     if nonblocking || flags & MSG_DONTWAIT != 0 || context.timed_out() {
@@ -102,6 +104,16 @@ fn wait(context: &mut Context<'_>, open: Open, flags: u32, send: bool) -> Failur
     }
     let limit = open.end.limit(context.state(), send);
     let deadline = limit.map(|limit| context.deadline(limit));
+    // A socket that is not connected does not tell when the reader of another one has room.
+    if matches!(
+        out,
+        Some(Outgoing {
+            to: Some(Address::Unix(_)),
+            ..
+        })
+    ) {
+        return Block::pause(context.guest.monotonic(), deadline).into();
+    }
     let wanted = if send { Events::OUT } else { Events::IN };
     context.wait_for(open.id, wanted, deadline)
 }
@@ -141,7 +153,7 @@ pub(super) fn send(context: &mut Context<'_>, fd: i32, out: &Outgoing) -> Answer
                 }
             }
             Err(Failure::Error(EAGAIN)) => {
-                let failure = wait(context, open, out.flags, true);
+                let failure = wait(context, open, out.flags, Some(out));
                 if matches!(failure, Failure::Block(_))
                     && !(context.attempt.interrupted && done > 0)
                 {
@@ -222,7 +234,7 @@ pub(super) fn receive(
         let bytes = match receive_once(context, open, room, peek, &mut arrived) {
             Ok(bytes) => bytes,
             Err(Failure::Error(EAGAIN)) => {
-                let failure = wait(context, open, flags, false);
+                let failure = wait(context, open, flags, None);
                 let blocks = matches!(failure, Failure::Block(_));
                 if arrived.count == 0 || (blocks && all && !context.attempt.interrupted) {
                     context.attempt.done = arrived.count;

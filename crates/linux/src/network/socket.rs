@@ -16,8 +16,7 @@ use super::permit::{Target, learn, permit, permit_query};
 use crate::block::HostPoll;
 use crate::context::{Context, Failure};
 use crate::errno::{
-    EAFNOSUPPORT, EAGAIN, ECONNRESET, EDESTADDRREQ, EINPROGRESS, EISCONN, ENFILE, ENOTCONN, EPIPE,
-    Errno,
+    EAFNOSUPPORT, EAGAIN, ECONNRESET, EDESTADDRREQ, EINPROGRESS, ENFILE, ENOTCONN, EPIPE, Errno,
 };
 use crate::look::{Interest, Look};
 use crate::process::State;
@@ -44,7 +43,6 @@ pub(crate) struct Socket {
     pub(super) protocol: u32,
     pub(super) options: Options,
     host: Host,
-    connected: bool,
     /// It is connected to the host's resolver.
     resolver: bool,
     edges: Edges,
@@ -71,7 +69,6 @@ impl Socket {
             protocol,
             options: Options::default(),
             host: Host::None,
-            connected: false,
             resolver: false,
             edges: Edges::default(),
         }
@@ -150,16 +147,13 @@ impl SocketId {
             if let Some(host) = socket.host() {
                 rustix::net::connect_unspec(host).map_err(Errno::from)?;
             }
-            let socket = self.get_mut(context.state_mut())?;
-            (socket.connected, socket.resolver) = (false, false);
+            self.get_mut(context.state_mut())?.resolver = false;
             return Ok(());
         }
         if to.family() != family {
             return Err(EAFNOSUPPORT.into());
         }
-        if socket.connected && stream {
-            return Err(EISCONN.into());
-        }
+        // Whether it is connected already is for the host to say.
         let target = permit(context, to, stream)?;
         let host = self.open(context)?;
         let socket = self.get_mut(context.state_mut())?;
@@ -172,7 +166,6 @@ impl SocketId {
         };
         let answer = answer.map_err(Errno::from);
         if answer.is_ok() || answer == Err(EINPROGRESS) {
-            socket.connected = true;
             socket.resolver = matches!(target, Target::Resolver(_));
         }
         Ok(answer?)
@@ -186,11 +179,17 @@ impl SocketId {
             return Err(EINPROGRESS.into());
         }
         let error = rustix::net::sockopt::socket_error(&host).map_err(Errno::from)?;
-        let socket = self.get_mut(context.state_mut())?;
-        socket.edges.hang_up();
-        if let Err(error) = error {
-            socket.connected = false;
-            return Err(Errno::from(error).into());
+        self.get_mut(context.state_mut())?.edges.hang_up();
+        Ok(error.map_err(Errno::from)?)
+    }
+
+    /// The same for a call that waited: the host is told that it was heard, so that it does not
+    /// tell again.
+    pub(super) fn connected(self, context: &mut Context<'_>) -> Result<(), Failure> {
+        self.connection(context)?;
+        let host = self.get(context.state())?.host().ok_or(ENOTCONN)?;
+        if let Ok(Some(peer)) = rustix::net::getpeername(host) {
+            let _ = rustix::net::connect(host, &peer);
         }
         Ok(())
     }
@@ -345,13 +344,16 @@ impl SocketId {
             return;
         };
         let Some(host) = socket.host() else { return };
-        // What is there already (and was reported once, as an edge) does not end a wait.
-        let now = ready(host);
-        let missing = wanted.0 & !now.0 & !Events::ALWAYS.0;
-        if now.has(Events::ALWAYS) {
+        let told = if interest.known.is_empty() {
+            Events::NONE
+        } else {
+            ready(host) & interest.known
+        };
+        // These always end a wait in the host, for which they would then be too early.
+        if told.has(Events::ALWAYS) {
             return;
         }
-        if let Ok(events) = u16::try_from(missing) {
+        if let Ok(events) = u16::try_from(wanted.0 & !told.0 & !Events::ALWAYS.0) {
             interest.host.push(HostPoll {
                 descriptor: Arc::clone(host),
                 events,

@@ -1,7 +1,9 @@
 //! Socket calls: pairs, and connections to listeners of the test.
 
+mod destinations;
 mod host;
 mod pairs;
+mod waiting;
 
 use std::net::SocketAddr;
 

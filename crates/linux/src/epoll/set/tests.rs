@@ -76,7 +76,13 @@ fn one_shot_is_reported_until_changed() {
     set.add(key(1, 5), IN | ONE_SHOT, 0).unwrap();
     assert_eq!(set.report(9, |_| state(IN, 0, 0)).len(), 1);
     assert_eq!(set.report(9, |_| state(IN | 0x10, 1, 0)), []);
-    assert_eq!((set.active().count(), set.descriptions().count()), (0, 1));
+    assert_eq!(
+        (
+            set.active(|_| Edges::default()).count(),
+            set.descriptions().count()
+        ),
+        (0, 1)
+    );
     set.modify(key(1, 5), IN | ONE_SHOT, 0).unwrap();
     assert_eq!(set.report(9, |_| state(IN, 0, 0)).len(), 1);
 }
@@ -110,4 +116,22 @@ fn exclusive_goes_with_little() {
     assert_eq!(set.modify(key(1, 5), IN, 0), Err(EINVAL));
     set.add(key(2, 5), IN, 0).unwrap();
     assert_eq!(set.modify(key(2, 5), IN | EXCLUSIVE, 0), Err(EINVAL));
+}
+
+#[test]
+fn only_what_was_told_as_an_edge_is_known() {
+    let mut set = Set::default();
+    set.add(key(1, 5), IN, 0).unwrap();
+    set.add(key(2, 6), IN | OUT | EDGE, 0).unwrap();
+    let known = |set: &Set<u32>, input| {
+        let edges = Edges { input, output: 0 };
+        let all = set.active(|_| edges).map(|(_, _, known)| known.0);
+        all.collect::<Vec<_>>()
+    };
+    assert_eq!(known(&set, 0), [0, 0]);
+    set.report(9, |_| state(IN | OUT, 0, 0));
+    assert_eq!(known(&set, 0), [0, IN | OUT]);
+    assert_eq!(known(&set, 1), [0, OUT], "somebody has read since");
+    set.modify(key(2, 6), IN | EDGE, 0).unwrap();
+    assert_eq!(known(&set, 0), [0, 0]);
 }

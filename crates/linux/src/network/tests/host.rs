@@ -273,7 +273,7 @@ fn nobody_connects_to_a_program() {
 }
 
 /// A query for the addresses of a name, as resolvers send it.
-fn query(name: &str) -> Vec<u8> {
+pub(super) fn query(name: &str) -> Vec<u8> {
     let mut message = vec![0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
     for label in name.split('.') {
         message.push(u8::try_from(label.len()).unwrap());
