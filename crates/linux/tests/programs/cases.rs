@@ -43,6 +43,7 @@ pub(crate) fn all() -> Vec<Case> {
         add("abort_is_a_signal", abort_is_a_signal);
         add("waiting_ends", waiting_ends);
     }
+    cases.push(Case::kvm("glibc::names", crate::names::asked_by_dns));
     cases.push(Case::kvm("dynamic::loader_and_program", dynamic));
     cases.push(Case::kvm("dynamic::shared_libraries", shared_libraries));
     cases.push(Case::kvm("cpp::exceptions_and_library", cpp));
@@ -57,7 +58,7 @@ pub(crate) fn all() -> Vec<Case> {
 }
 
 /// Fails unless the program said and did what it should.
-fn expect(found: &(Flow, Outcome), flow: Flow, out: &str) -> Result<(), String> {
+pub(crate) fn expect(found: &(Flow, Outcome), flow: Flow, out: &str) -> Result<(), String> {
     let (found_flow, outcome) = found;
     if *found_flow != flow || outcome.out != out || !outcome.err.is_empty() {
         return Err(format!(

@@ -2,6 +2,7 @@
 //! and end is answered so that the programs work.
 
 mod cases;
+mod names;
 mod support;
 
 use std::process::ExitCode;
