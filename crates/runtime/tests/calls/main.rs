@@ -9,12 +9,14 @@
 )]
 
 mod bodies;
+mod descriptors;
 mod faults;
 mod files;
 mod filters;
 mod limits;
 mod loading;
 mod modes;
+mod network;
 mod requests;
 mod state;
 mod support;
@@ -36,6 +38,8 @@ fn main() -> ExitCode {
         loading::cases(),
         threads::cases(),
         unique::cases(),
+        descriptors::cases(),
+        network::cases(),
     ];
     tinykvm_testkit::harness::run(cases.into_iter().flatten().collect())
 }
