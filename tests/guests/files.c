@@ -1,7 +1,9 @@
 /* Files, as far as they are allowed.
  *
- * The URL is the path. Argument "read": its contents. "write": appends a line. "env": the variable
- * of that name (without the slash). What fails is status 403 and the name of the error.
+ * The URL is the path. Argument "read": its contents. "relative": the same, without the slash in
+ * front. "write": appends a line. "link": where it points. "env": the variable of that name
+ * (without the slash). "directory": the working directory. What fails is status 403 and the name
+ * of the error.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -25,6 +27,22 @@ static void get(const char *url, const char *arg)
 			value = "(not set)";
 		}
 		backend_response(200, "text/plain", 10, value, strlen(value));
+	}
+	if (strcmp(arg, "directory") == 0) {
+		if (getcwd(buffer, sizeof buffer) == NULL) {
+			failed();
+		}
+		backend_response(200, "text/plain", 10, buffer, strlen(buffer));
+	}
+	if (strcmp(arg, "link") == 0) {
+		ssize_t length = readlink(url, buffer, sizeof buffer);
+		if (length < 0) {
+			failed();
+		}
+		backend_response(200, "text/plain", 10, buffer, (size_t)length);
+	}
+	if (strcmp(arg, "relative") == 0) {
+		url++;
 	}
 	int writes = strcmp(arg, "write") == 0;
 	const char *path = strcmp(url, "/state") == 0 ? "state" : url;

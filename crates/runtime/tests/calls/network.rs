@@ -22,7 +22,7 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::kvm("a name by the synthetic hosts file", local_name),
         Case::kvm("a peer that never answers", silent_peer),
         Case::kvm("a connection that is never made", no_connection),
-        Case::kvm("connections of main() are broken in requests", kept),
+        Case::kvm("connections from before the freeze are broken", kept),
         Case::kvm("nobody connects to a program", listening),
     ]
 }
