@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tinykvm_runtime::Verdict;
 use tinykvm_testkit::harness::Case;
+use tinykvm_testkit::kvm::time_factor;
 
 use crate::support::{Bench, configured};
 
@@ -200,7 +201,7 @@ fn as_at_the_freeze() -> Result<(), String> {
         for number in 0..5 {
             let bench = &bench;
             scope.spawn(move || {
-                for round in 0..20 {
+                for round in 0..if time_factor() == 1 { 20 } else { 4 } {
                     let url = urls[(number + round) % urls.len()];
                     bench.get(url).is(200, AT_THE_FREEZE);
                 }
@@ -221,6 +222,7 @@ const LOCKS: &str = r#"
 #include <unistd.h>
 
 static int file;
+static useconds_t microseconds;
 
 static void get(const char *url, const char *arg)
 {
@@ -237,13 +239,14 @@ static void get(const char *url, const char *arg)
     if (strstr(url, "hold"))
         usleep(200000);
     if (strstr(url, "long"))
-        usleep(1000000);
+        usleep(microseconds);
     backend_response_str(200, "text/plain", result ? strerrorname_np(errno) : "locked");
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     file = open("/data/digits", O_RDWR);
+    microseconds = argc > 1 ? (useconds_t)atoi(argv[1]) : 0;
     if (file < 0)
         return 1;
     set_backend_get(get);
@@ -273,8 +276,13 @@ fn locks() -> Result<(), String> {
 
 fn waiting_for_locks() -> Result<(), String> {
     let directory = Directory::new("waiting");
-    let bench = directory.bench(LOCKS, r#""concurrency": 2, "max_request_time": 0.3"#);
-    let patient = directory.bench(LOCKS, r#""concurrency": 1, "main_arguments": ["patient"]"#);
+    let limit = 0.3 * f64::from(time_factor());
+    let json = format!(r#""concurrency": 2, "max_request_time": {limit}"#);
+    let bench = directory.bench(LOCKS, &json);
+    // Holds a lock for longer than that.
+    let long = 1_000_000 * time_factor();
+    let json = format!(r#""concurrency": 1, "main_arguments": ["{long}"]"#);
+    let patient = directory.bench(LOCKS, &json);
     bench.get("/try").is(200, "locked");
     // By the test itself.
     let file = File::open(directory.0.join("digits")).unwrap();
@@ -292,7 +300,10 @@ fn waiting_for_locks() -> Result<(), String> {
     for kind in KINDS {
         thread::scope(|scope| {
             let first = scope.spawn(|| patient.get(&format!("/long/{kind}")));
-            thread::sleep(Duration::from_millis(300));
+            // Until it has the lock.
+            while bench.get("/try").text() == "locked" {
+                thread::sleep(Duration::from_millis(10));
+            }
             bench.get(&format!("/{kind}")).failed(Verdict::Timeout);
             first.join().unwrap().is(200, "locked");
         });

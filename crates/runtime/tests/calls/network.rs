@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use tinykvm_runtime::Verdict;
 use tinykvm_testkit::harness::Case;
+use tinykvm_testkit::kvm::time_factor;
 
 use crate::support::{Bench, Reply, shared};
 
@@ -237,15 +238,20 @@ fn local_name() -> Result<(), String> {
     Ok(())
 }
 
-const SHORT: &str = r#", "max_request_time": 0.3"#;
+/// What a request has that waits in vain, and the configuration that says so.
+fn short_limit() -> (Duration, String) {
+    let limit = Duration::from_millis(300) * time_factor();
+    let json = format!(r#", "max_request_time": {}"#, limit.as_secs_f64());
+    (limit, json)
+}
 
 /// The request is stopped at its limit, and the next one is answered.
-fn cut(bench: &Bench, url: &str, next: SocketAddr) {
+fn cut(bench: &Bench, limit: Duration, url: &str, next: SocketAddr) {
     for _ in 0..2 {
         let start = Instant::now();
         bench.get(url).failed(Verdict::Timeout);
         let took = start.elapsed();
-        assert!((290..2000).contains(&took.as_millis()), "{took:?}");
+        assert!(took * 10 >= limit * 9 && took < limit * 6, "{took:?}");
         bench
             .get(&format!("/ask?{next}"))
             .is(200, "you said argument");
@@ -256,11 +262,12 @@ fn silent_peer() -> Result<(), String> {
     let (_echo, next) = Echo::tcp("127.0.0.1:0");
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let at = silent.local_addr().unwrap();
-    let bench = with_rules(&[&at.to_string(), &next.to_string()], SHORT);
+    let (limit, short) = short_limit();
+    let bench = with_rules(&[&at.to_string(), &next.to_string()], &short);
     bench
         .get(&format!("/ask?{next}"))
         .is(200, "you said argument");
-    cut(&bench, &format!("/ask?{at}"), next);
+    cut(&bench, limit, &format!("/ask?{at}"), next);
     // What the requests had open is closed.
     for _ in 0..2 {
         let (mut peer, _) = silent.accept().unwrap();
@@ -277,16 +284,17 @@ fn no_connection() -> Result<(), String> {
     let full = TcpListener::bind("127.0.0.1:0").unwrap();
     let at = full.local_addr().unwrap();
     // Nobody takes what waits there, and at some point it takes no more.
-    let limit = Duration::from_millis(300);
+    let patience = Duration::from_millis(300);
     let waiting: Vec<_> = (0..5000)
-        .map_while(|_| TcpStream::connect_timeout(&at, limit).ok())
+        .map_while(|_| TcpStream::connect_timeout(&at, patience).ok())
         .collect();
     assert!(waiting.len() < 5000, "it takes everybody");
-    let bench = with_rules(&[&at.to_string(), &next.to_string()], SHORT);
+    let (limit, short) = short_limit();
+    let bench = with_rules(&[&at.to_string(), &next.to_string()], &short);
     bench
         .get(&format!("/ask?{next}"))
         .is(200, "you said argument");
-    cut(&bench, &format!("/connect?{at}"), next);
+    cut(&bench, limit, &format!("/connect?{at}"), next);
     Ok(())
 }
 
