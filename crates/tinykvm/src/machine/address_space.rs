@@ -9,7 +9,7 @@
 use super::book::{Area, Backing, Book, is_for_users};
 use super::guest_memory::GuestMemory;
 use super::paging::Around;
-use crate::plan::layout::{USER_END, USER_START};
+use crate::plan::layout::{STACK_SIZE, USER_END, USER_START};
 use crate::units::page_up;
 use crate::{Advice, MapError, MappedRange, PAGE_SIZE, Placement, Protection};
 
@@ -175,7 +175,10 @@ impl AddressSpace {
             return Err(MapError::WriteExecute);
         }
         let accessible = |area: &Area| !area.allow.is_none();
-        if !allow.is_none() && !self.book.covers(start, end, accessible) {
+        // A thread's stack becomes accessible as a whole, and is hardly touched. In a fork most of
+        // what is left is in the reserve, so that there would soon be no room for one.
+        let more_than_stack = end - start > STACK_SIZE;
+        if !allow.is_none() && more_than_stack && !self.book.covers(start, end, accessible) {
             self.check_room(end - start)?;
         }
         if allow.write {

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tinykvm::{Exit, Guest, MapError, PAGE_SIZE, Placement, Protection};
+use tinykvm::{Exit, Guest, Limits, MapError, PAGE_SIZE, Placement, Protection};
 use tinykvm_testkit::harness::Case;
 
 use super::support::*;
@@ -20,6 +20,7 @@ pub fn cases() -> Vec<Case> {
         case("bad_ranges_are_errors", bad_ranges),
         case("the_heap_grows_shrinks_and_is_zero", heap),
         case("memory_runs_out_as_an_error", exhaustion),
+        case("a_fork_has_room_for_stacks", stacks),
         case("host_access_respects_rights", host_access),
         case("clocks_are_the_hosts", clocks),
         case("randomness_is_fresh_in_every_call_and_fork", randomness),
@@ -176,6 +177,29 @@ fn exhaustion() {
     assert!(total >= 128 << 20, "{total}");
     fork.reset().unwrap();
     fork.map(Placement::Anywhere, 64 << 20, RW).unwrap();
+}
+
+/// As glibc makes them: mapped without access, then all of it accessible, and a little of it used.
+fn stacks() {
+    const STACK: u64 = 8 << 20;
+    let template = template_with(Limits {
+        memory: 64 << 20,
+        ..Limits::default()
+    });
+    let mut fork = template.fork().unwrap();
+    for _ in 0..20 {
+        let at = fork
+            .map(Placement::Anywhere, STACK, Protection::NONE)
+            .unwrap();
+        fork.protect(at + PAGE_SIZE, STACK - PAGE_SIZE, RW).unwrap();
+        ask(&mut fork, "write_at", &[at + STACK - PAGE_SIZE]);
+    }
+    // More than there is, as one piece, is an error at once.
+    let at = fork
+        .map(Placement::Anywhere, 64 << 20, Protection::NONE)
+        .unwrap();
+    let bad = fork.protect(at, 64 << 20, RW);
+    assert!(matches!(bad, Err(MapError::NoMemory { .. })), "{bad:?}");
 }
 
 fn host_access() {
