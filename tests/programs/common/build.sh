@@ -21,6 +21,12 @@ needs() { # package, command or file that tells that it is there
   }
 }
 
+preload() { # the library that makes a program serve requests
+  local source=$TOP/guest/preload/tinykvm_main.c
+  is_fresh "$OUT/preload.so" "$source" ||
+    gcc -O2 -Wall -Wextra -shared -fPIC -I"$INCLUDE" "$source" -o "$OUT/preload.so"
+}
+
 cargo_build() { # name of the executable
   "${CARGO:-cargo}" build --quiet --release --locked --target-dir "$TOP/target/programs/cargo"
   ln -sf "$TOP/target/programs/cargo/x86_64-unknown-linux-gnu/release/$1" "$OUT/program"

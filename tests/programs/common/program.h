@@ -6,10 +6,12 @@
 #ifndef PROGRAM_H
 #define PROGRAM_H
 
+#include <fcntl.h>
 #include <stdarg.h>
 #include <sys/random.h>
 #include <time.h>
 #include <tinykvm.h>
+#include <unistd.h>
 
 #define ANSWER_MAX 65536
 #define REQUESTS 100
@@ -40,13 +42,21 @@ static long long nanoseconds(clockid_t clock)
 	return now.tv_sec * 1000000000LL + now.tv_nsec;
 }
 
-static void say_hex(const char *name, size_t length)
+/* Fills `bytes` from a file, and gives how many there were. */
+static size_t read_file(const char *path, void *bytes, size_t length)
 {
-	unsigned char bytes[16];
-	if (getrandom(bytes, length, 0) != (ssize_t)length)
+	int file = open(path, O_RDONLY);
+	ssize_t count = file < 0 ? -1 : read(file, bytes, length);
+	if (count < 0)
 		abort();
+	close(file);
+	return (size_t)count;
+}
+
+static void say_hex(const char *name, const unsigned char bytes[16])
+{
 	say("%s ", name);
-	for (size_t i = 0; i < length; i++)
+	for (size_t i = 0; i < 16; i++)
 		say("%02x", bytes[i]);
 	say("\n");
 }
@@ -54,8 +64,16 @@ static void say_hex(const char *name, size_t length)
 /* `prng` is of the request: what a generator of the program's own is seeded with. */
 static void unique(const uint64_t *prng)
 {
-	say_hex("urandom", 16);
-	say_hex("uuid", 16);
+	unsigned char bytes[16];
+	char uuid[37] = "";
+	if (read_file("/dev/urandom", bytes, sizeof bytes) != sizeof bytes)
+		abort();
+	say_hex("urandom", bytes);
+	if (getrandom(bytes, sizeof bytes, 0) != sizeof bytes)
+		abort();
+	say_hex("nonce", bytes);
+	read_file("/proc/sys/kernel/random/uuid", uuid, sizeof uuid - 1);
+	say("uuid %s\n", uuid);
 	srandom((unsigned)prng[0]);
 	say("random %ld%ld\n", random(), random());
 	say("monotonic %lld\n", nanoseconds(CLOCK_MONOTONIC));

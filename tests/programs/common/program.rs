@@ -7,6 +7,8 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use rand::TryRngCore;
+use rand::rngs::OsRng;
 use tinykvm_guest::{Response, is_sandboxed, serve_loop};
 
 const REQUESTS: u32 = 100;
@@ -18,6 +20,17 @@ fn urandom() -> String {
     File::open("/dev/urandom")
         .and_then(|mut file| file.read_exact(&mut bytes))
         .expect("/dev/urandom");
+    hexadecimal(&bytes)
+}
+
+/// 16 bytes as a library for cryptography would get them.
+fn nonce() -> String {
+    let mut bytes = [0; 16];
+    OsRng.try_fill_bytes(&mut bytes).expect("randomness");
+    hexadecimal(&bytes)
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -59,8 +72,9 @@ pub(crate) fn serve(
         Response::text(match request.url().as_ref() {
             "/count" => requests.to_string(),
             "/unique" => format!(
-                "urandom {}\nuuid {}\nrandom {}\nmonotonic {}\nrealtime {}\n",
+                "urandom {}\nnonce {}\nuuid {}\nrandom {}\nmonotonic {}\nrealtime {}\n",
                 urandom(),
+                nonce(),
                 uuid(),
                 random(),
                 monotonic(start).as_nanos(),

@@ -24,9 +24,10 @@ async function answer(number) {
   const stream = new Blob([html]).stream().pipeThrough(new CompressionStream("gzip"));
   const packed = await new Response(stream).arrayBuffer();
   await new Promise((resolve) => setTimeout(resolve, 0));
-  const hex = Array.from(new Uint8Array(hash), (byte) => byte.toString(16).padStart(2, "0"));
-  return `${html.slice(0, 80)} ... ${html.length} ${packed.byteLength > 50} ${hex.join("").slice(0, 16)}`;
+  return `${html.slice(0, 80)} ... ${html.length} ${packed.byteLength > 50} ${hex(new Uint8Array(hash)).slice(0, 16)}`;
 }
+
+const hex = (bytes) => Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 
 function unique() {
   const file = Deno.openSync("/dev/urandom");
@@ -34,7 +35,8 @@ function unique() {
   file.readSync(bytes);
   file.close();
   return [
-    `urandom ${Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("")}`,
+    `urandom ${hex(bytes)}`,
+    `nonce ${hex(crypto.getRandomValues(new Uint8Array(16)))}`,
     `uuid ${crypto.randomUUID()}`,
     `random ${Math.random()}`,
     `monotonic ${Math.round(performance.now() * 1e6)}`,

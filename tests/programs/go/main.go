@@ -121,7 +121,7 @@ func monotonic() int64 {
 }
 
 func unique(w http.ResponseWriter, r *http.Request) {
-	var bytes, uuid [16]byte
+	var bytes, nonce [16]byte
 	file, err := os.Open("/dev/urandom")
 	if err == nil {
 		_, err = file.Read(bytes[:])
@@ -130,9 +130,16 @@ func unique(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
-	rand.Read(uuid[:])
-	fmt.Fprintf(w, "urandom %x\nuuid %x\nrandom %v\nmonotonic %d\nrealtime %d\n",
-		bytes, uuid, mathrand.Float64(), monotonic(), time.Now().UnixNano())
+	uuid, err := os.ReadFile("/proc/sys/kernel/random/uuid")
+	if err == nil {
+		_, err = rand.Read(nonce[:])
+	}
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	fmt.Fprintf(w, "urandom %x\nnonce %x\nuuid %s\nrandom %v\nmonotonic %d\nrealtime %d\n",
+		bytes, nonce, strings.TrimSpace(string(uuid)), mathrand.Float64(), monotonic(), time.Now().UnixNano())
 }
 
 func ask(number int) string {

@@ -44,9 +44,14 @@ local function urandom()
   return (file:read(16):gsub(".", function(c) return ("%02x"):format(c:byte()) end))
 end
 
+local function uuid()
+  local file <close> = assert(io.open("/proc/sys/kernel/random/uuid"))
+  return file:read()
+end
+
 local function unique()
   return ("urandom %s\nuuid %s\nrandom %.17g\nmonotonic %d\nrealtime %d"):format(
-    urandom(), urandom(), math.random(), clock.monotonic(), clock.realtime())
+    urandom(), uuid(), math.random(), clock.monotonic(), clock.realtime())
 end
 
 local native = not os.getenv("KVM_NAME")

@@ -48,7 +48,8 @@ function urandom() {
 function unique() {
   return [
     `urandom ${urandom()}`,
-    `uuid ${crypto.randomUUID({ disableEntropyCache: true })}${crypto.randomBytes(16).toString("hex")}`,
+    `uuid ${crypto.randomUUID({ disableEntropyCache: true })}`,
+    `nonce ${crypto.randomBytes(16).toString("hex")}`,
     `random ${Math.random()}`,
     `monotonic ${process.hrtime.bigint()}`,
     `realtime ${BigInt(Date.now()) * 1000000n}`,

@@ -31,10 +31,24 @@ sub urandom {
     return unpack "H*", $bytes;
 }
 
+# The same by the system call getrandom.
+sub nonce {
+    my $bytes = "\0" x 16;
+    syscall(318, $bytes, 16, 0) == 16 or die "getrandom: $!";
+    return unpack "H*", $bytes;
+}
+
+sub uuid {
+    my $path = "/proc/sys/kernel/random/uuid";
+    open my $file, "<", $path or die "$path: $!";
+    chomp(my $line = <$file>);
+    return $line;
+}
+
 sub nanoseconds { return sprintf "%.0f", clock_gettime($_[0]) * 1e9 }
 
 sub unique {
-    return join "\n", "urandom " . urandom(), "uuid " . urandom(), "random " . rand(),
+    return join "\n", "urandom " . urandom(), "nonce " . nonce(), "uuid " . uuid(), "random " . rand(),
         "monotonic " . nanoseconds(CLOCK_MONOTONIC), "realtime " . nanoseconds(CLOCK_REALTIME);
 }
 

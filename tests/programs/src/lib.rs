@@ -38,15 +38,48 @@ pub struct Program {
     /// The argument of a request, if it has one: `${number}` is that of the request.
     #[serde(default)]
     pub argument: String,
-    /// True if it knows nothing of requests, and so can't count them, or tell what is unique.
+    /// True if it knows nothing of requests, and so can't count them.
     #[serde(default)]
     pub only_answers: bool,
+    /// What it tells that must be unique, and clocks.
+    #[serde(default)]
+    pub unique: Unique,
     /// Its configuration, as VCL has it.
     pub config: serde_json::Value,
     /// The command that does the same work natively.
     pub native: Vec<String>,
-    /// The answer to the first request.
-    pub answer: String,
+    /// The answer to the first request; nothing if it depends on the installed version, and only
+    /// the native run can tell.
+    #[serde(default)]
+    pub answer: Option<String>,
+}
+
+/// What the answer to `/unique` has.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Unique {
+    /// The argument of this request.
+    pub argument: String,
+    /// Names that must be there: clocks, and what differs in each answer. What else an answer has
+    /// must differ, too. None if the program can't tell.
+    pub names: Vec<String>,
+}
+
+impl Default for Unique {
+    fn default() -> Self {
+        let names = [
+            "urandom",
+            "uuid",
+            "nonce",
+            "random",
+            unique::MONOTONIC,
+            unique::REALTIME,
+        ];
+        Self {
+            argument: String::new(),
+            names: names.map(str::to_owned).to_vec(),
+        }
+    }
 }
 
 /// Where the programs are.
