@@ -134,11 +134,34 @@ fn figure(lines: &[String], name: &str) -> Option<u64> {
     rest.get(..end.unwrap_or(rest.len()))?.parse().ok()
 }
 
-/// Starts a program that is prepared, calls it, checks what it answers against a native run.
+/// Starts a program that is prepared, calls it, checks what it answers against a native run. One
+/// that can't run has no figures.
 ///
 /// # Errors
 /// With what is wrong about it.
-pub fn run(program: &Program) -> Result<Figures, String> {
+pub fn run(program: &Program) -> Result<Option<Figures>, String> {
+    match program.missing {
+        true => fails(program).map(|()| None),
+        false => works(program).map(Some),
+    }
+}
+
+/// A program fails as its description says.
+fn fails(program: &Program) -> Result<(), String> {
+    let started = Started::new(program)?;
+    let outcome = started.call_with("/0", &program.argument);
+    started.programs.close();
+    match outcome {
+        Ok(reply) => Err(format!(
+            "it is said not to run, and answers {:?}",
+            reply.body
+        )),
+        Err(reason) if !program.error.is_empty() && reason.contains(&program.error) => Ok(()),
+        Err(reason) => Err(format!("it fails without {:?}: {reason}", program.error)),
+    }
+}
+
+fn works(program: &Program) -> Result<Figures, String> {
     let native = native::run(program)?;
     let started = Started::new(program)?;
     let (mut times, mut pages) = (Vec::new(), Vec::new());

@@ -35,6 +35,9 @@ pub struct Program {
     /// True if it can't run, for the reason that is in `remark`.
     #[serde(default)]
     pub missing: bool,
+    /// What is in the message of its failure then.
+    #[serde(default)]
+    pub error: String,
     /// The argument of a request, if it has one: `${number}` is that of the request.
     #[serde(default)]
     pub argument: String,
@@ -47,6 +50,7 @@ pub struct Program {
     /// Its configuration, as VCL has it.
     pub config: serde_json::Value,
     /// The command that does the same work natively.
+    #[serde(default)]
     pub native: Vec<String>,
     /// The answer to the first request; nothing if it depends on the installed version, and only
     /// the native run can tell.

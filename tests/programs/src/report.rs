@@ -10,8 +10,8 @@ use tinykvm_testkit::paths;
 
 use crate::{Figures, Program, home};
 
-/// What came of one program.
-pub type Outcome = Result<Figures, String>;
+/// What came of one program; no figures if it failed, as it should.
+pub type Outcome = Result<Option<Figures>, String>;
 
 /// Writes `target/programs.json`. Programs that were not run keep what is there. When all were
 /// run, writes the table into `docs/programs.md`, too.
@@ -48,7 +48,7 @@ fn entry(program: &Program, outcome: &Outcome) -> Value {
         Ok(_) => program.remark.as_str(),
         Err(reason) => reason,
     };
-    let figures = outcome.as_ref().ok();
+    let figures = outcome.as_ref().ok().and_then(Option::as_ref);
     json!({
         "ok": figures.is_some(),
         "freeze_ms": figures.map(|it| it.freeze_ms),
@@ -73,13 +73,13 @@ fn table(outcomes: &[(&Program, Outcome)]) -> String {
         } = program;
         // Writing to a string does not fail.
         let _ = match outcome {
-            Ok(it) => writeln!(
+            Ok(Some(it)) => writeln!(
                 text,
                 "| {name} | {about} | {} | {} | {:.0} | {:.0} | {remark} |",
                 it.freeze_ms, it.dirty_pages, it.warm_call_us, it.native_us
             ),
-            Err(reason) => {
-                let reason = if program.missing { remark } else { reason };
+            Ok(None) | Err(_) => {
+                let reason = outcome.as_ref().err().unwrap_or(remark);
                 let reason = reason.replace('|', "\\|").replace('\n', " ");
                 writeln!(
                     text,
