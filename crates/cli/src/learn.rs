@@ -20,8 +20,8 @@ tinykvm: of the user who runs this. Do this only with programs that you trust.
 /// What this can't find out.
 const REMARKS: &str = "\
 tinykvm: this is what this run needed; other requests may need more. Not learned: files that
-tinykvm: were looked for and do not exist, variables of the environment, and memory that is
-tinykvm: writable and executable (\"executable_heap\"). Rules in --config are not repeated.
+tinykvm: were looked for and do not exist, and variables of the environment. Rules in --config
+tinykvm: are not repeated.
 ";
 
 /// The most paths, and places, that are recorded.
@@ -43,6 +43,8 @@ struct Use {
 struct Record {
     paths: BTreeMap<String, Use>,
     places: BTreeSet<String>,
+    /// Memory was to be written and executed.
+    exec_memory: bool,
     /// What no rule can name.
     unspeakable: BTreeSet<String>,
     /// There was more.
@@ -66,6 +68,10 @@ impl Journal for Recorder {
         let what = match used {
             Used::Place(place) => place.as_bytes(),
             Used::Path { path, .. } => path,
+            Used::ExecMemory => {
+                record.exec_memory = true;
+                return;
+            }
         };
         let text = match std::str::from_utf8(what) {
             Ok(text) if is_speakable(text) => text.to_owned(),
@@ -151,7 +157,10 @@ pub(crate) fn learn(options: &Learn) -> Result<ExitCode, Error> {
         eprintln!("tinykvm: more than {MOST} paths were used: what is printed is not all");
     }
     let home = std::env::var("HOME").unwrap_or_default();
-    let rules = reduce::reduce(&record.paths, &record.places, &home);
+    let rules = Rules {
+        exec_memory: record.exec_memory,
+        ..reduce::reduce(&record.paths, &record.places, &home)
+    };
     eprint!("{REMARKS}");
     print(report(options, program.name(), &rules)?.as_bytes())?;
     Ok(status(worst))

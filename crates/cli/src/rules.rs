@@ -28,6 +28,8 @@ pub(crate) struct Rules {
     pub(crate) libraries: bool,
     pub(crate) paths: Vec<PathRule>,
     pub(crate) connect: Vec<String>,
+    /// Memory may be written and executed.
+    pub(crate) exec_memory: bool,
 }
 
 impl Rules {
@@ -52,6 +54,12 @@ impl Rules {
         for place in &self.connect {
             allow("connect", place);
         }
+        if self.exec_memory {
+            text.push_str(&format!(
+                "    tinykvm.allow({}, exec_memory);\n",
+                quoted(name)
+            ));
+        }
         text
     }
 
@@ -67,6 +75,9 @@ impl Rules {
         }
         if !self.connect.is_empty() {
             all.insert("connect".to_owned(), json!(self.connect));
+        }
+        if self.exec_memory {
+            all.insert("executable_heap".to_owned(), Value::Bool(true));
         }
         Value::Object(all)
     }

@@ -8,9 +8,13 @@
     reason = "tests report by panicking"
 )]
 
-use std::io::Write;
-use std::process::{Command, ExitCode, Output, Stdio};
+mod support;
 
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode, Stdio};
+
+use support::{command, finished};
 use tinykvm_testkit::compile_c;
 use tinykvm_testkit::harness::{Case, run};
 
@@ -41,22 +45,6 @@ int main(int argc, char **argv)
 }
 "#;
 
-fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tinykvm"));
-    command.args(arguments);
-    command
-}
-
-fn finished(command: &mut Command) -> (i32, String, String) {
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = command.output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (status.code().unwrap(), text(stdout), text(stderr))
-}
-
 fn program() -> String {
     compile_c(SOURCE, &[]).display().to_string()
 }
@@ -69,8 +57,15 @@ fn main() -> ExitCode {
         Case::kvm("call", call_command),
         Case::kvm("filter", filter_command),
         Case::kvm("bench", bench_command),
-        Case::kvm("learn", learn_command),
         Case::new("doctor of a program", doctor_of_a_program),
+        Case::new(
+            "doctor of a program with libraries beside it",
+            doctor_of_origin,
+        ),
+        Case::new(
+            "doctor of a program with indirect libraries",
+            doctor_of_indirect_libraries,
+        ),
         Case::kvm("doctor", doctor_command),
     ])
 }
@@ -208,107 +203,6 @@ fn doctor_command() -> Result<(), String> {
     Ok(())
 }
 
-/// Uses files of the directory that is its argument, and fails if one of them can't be used.
-const USES_FILES: &str = r#"
-#include <dirent.h>
-#include <fcntl.h>
-#include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
-#include <tinykvm.h>
-static const char *base;
-static void need(const char *name, int flags)
-{
-    char path[512];
-    snprintf(path, sizeof path, "%s/%s", base, name);
-    int fd = open(path, flags, 0600);
-    if (fd < 0) {
-        perror(path);
-        exit(9);
-    }
-    close(fd);
-}
-static void get(const char *url, const char *arg)
-{
-    need("requested", O_RDONLY);
-    backend_response_str(200, "text/plain", "ok");
-}
-int main(int argc, char **argv)
-{
-    char path[512];
-    struct stat st;
-    base = argv[1];
-    stat(base, &st);
-    open("/etc/passwd", O_RDONLY);
-    open("/nowhere/at/all", O_RDONLY);
-    need("one", O_RDONLY);
-    need("two", O_RDONLY);
-    need("written", O_WRONLY | O_CREAT | O_TRUNC);
-    snprintf(path, sizeof path, "%s/listed", base);
-    DIR *dir = opendir(path);
-    if (!dir || !readdir(dir))
-        exit(8);
-    closedir(dir);
-    set_backend_get(get);
-    wait_for_requests();
-}
-"#;
-
-fn learn_command() -> Result<(), String> {
-    let base = std::env::temp_dir().join(format!("tinykvm-learn-{}", std::process::id()));
-    let _ = std::fs::remove_dir_all(&base);
-    std::fs::create_dir_all(base.join("listed/inner")).unwrap();
-    for name in ["one", "two", "requested"] {
-        std::fs::write(base.join(name), name).unwrap();
-    }
-    let base = base.canonicalize().unwrap().display().to_string();
-    let program = compile_c(USES_FILES, &[]).display().to_string();
-    let learn = ["learn", "--url", "/", "--json", &program, &base];
-    let (status, json, err) = finished(&mut command(&learn));
-    assert_eq!(status, 0, "{err}");
-    assert!(err.contains("WARNING") && err.contains("network"), "{err}");
-    let wanted = serde_json::json!({ "allowed_paths": [
-        { "real": format!("{base}/listed"), "prefix": false },
-        format!("{base}/one"),
-        format!("{base}/requested"),
-        format!("{base}/two"),
-        { "real": format!("{base}/written"), "prefix": false, "writable": true },
-    ]});
-    let learnt: serde_json::Value = serde_json::from_str(&json).unwrap();
-    assert_eq!(learnt, wanted, "{err}");
-
-    let answers = |config: &serde_json::Value| {
-        let mut config = config.clone();
-        config["main_arguments"] = serde_json::json!([base]);
-        let config = config.to_string();
-        finished(&mut command(&["call", &program, "--config", &config]))
-    };
-    let (status, out, err) = answers(&learnt);
-    assert_eq!((status, out.as_str()), (0, "ok"), "{err}");
-    for left_out in 0..5 {
-        let mut less = learnt.clone();
-        less["allowed_paths"]
-            .as_array_mut()
-            .unwrap()
-            .remove(left_out);
-        let (status, _, err) = answers(&less);
-        assert_ne!(status, 0, "without entry {left_out}");
-        assert!(err.contains("denied"), "without entry {left_out}: {err}");
-    }
-
-    let learn = ["learn", "--url", "/", &program, &base];
-    let (_, out, _) = finished(&mut command(&learn));
-    for line in [
-        format!("read, \"{base}/listed\");"),
-        format!("read, \"{base}/requested\");"),
-        format!("write, \"{base}/written\");"),
-    ] {
-        assert!(out.contains(&line), "no {line} in {out}");
-    }
-    std::fs::remove_dir_all(&base).unwrap();
-    Ok(())
-}
-
 fn doctor_of_a_program() -> Result<(), String> {
     let (status, out, err) = finished(&mut command(&["doctor", &program()]));
     assert_eq!(status, 0, "{err}");
@@ -342,5 +236,107 @@ fn doctor_of_a_program() -> Result<(), String> {
     std::fs::remove_file(&path).unwrap();
     assert_eq!(status, 1);
     assert!(out.contains("[!!] libQ.so.6"), "{out}");
+    Ok(())
+}
+
+/// A directory in which programs and libraries are built.
+struct Workshop(PathBuf);
+
+impl Workshop {
+    fn new(name: &str) -> Self {
+        let base = std::env::temp_dir().join(format!("tinykvm-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&base);
+        std::fs::create_dir_all(base.join("lib/inner")).unwrap();
+        let workshop = Self(base.canonicalize().unwrap());
+        let shared = ["-shared", "-fPIC"];
+        workshop.build(
+            "int two(void) { return 2; }",
+            "lib/inner/libtwo.so",
+            &shared,
+        );
+        workshop
+    }
+
+    fn build(&self, source: &str, to: &str, flags: &[&str]) {
+        let mut gcc = Command::new("gcc");
+        gcc.current_dir(&self.0).args(["-x", "c", "-", "-o", to]);
+        let mut child = gcc.args(flags).stdin(Stdio::piped()).spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(source.as_bytes()).unwrap();
+        drop(stdin);
+        assert!(child.wait().unwrap().success(), "{to}");
+    }
+
+    /// A library that needs that in lib/inner.
+    fn library(&self, flags: &[&str]) {
+        let source = "int two(void); int one(void) { return two(); }";
+        let own = ["-shared", "-fPIC", "-Llib/inner", "-ltwo"];
+        self.build(source, "lib/libone.so", &[&own, flags].concat());
+    }
+
+    /// A program that needs it.
+    fn program(&self, flags: &[&str]) -> String {
+        let source = "int one(void); int main(void) { return one() - 2; }";
+        let own = ["-Llib", "-lone", "-Wl,-rpath-link,lib/inner"];
+        self.build(source, "program", &[&own, flags].concat());
+        self.0.join("program").display().to_string()
+    }
+}
+
+impl Drop for Workshop {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+const RUNPATH: &str = "-Wl,--enable-new-dtags";
+const RPATH: &str = "-Wl,--disable-new-dtags";
+
+/// Libraries that are named by their place: that of the program, that of the library.
+fn doctor_of_origin() -> Result<(), String> {
+    let workshop = Workshop::new("origin");
+    for (tags, list) in [(RUNPATH, "$ORIGIN/lib"), (RPATH, "/nowhere:${ORIGIN}/lib")] {
+        workshop.library(&[tags, "-Wl,-rpath,$ORIGIN/inner"]);
+        let program = workshop.program(&[tags, &format!("-Wl,-rpath,{list}")]);
+        let doctor = || finished(&mut command(&["doctor", &program]));
+        let (status, out, err) = doctor();
+        assert_eq!(status, 0, "{list}: {out}{err}");
+        let two = workshop.0.join("lib/inner/libtwo.so");
+        for path in [&workshop.0.join("lib/libone.so"), &two] {
+            let name = path.file_name().unwrap().to_str().unwrap();
+            let path = path.display();
+            assert!(
+                out.contains(&format!("{name} => {path}\n")),
+                "{list}: {out}"
+            );
+            assert!(
+                out.contains(&format!("read, \"{path}\");")),
+                "{list}: {out}"
+            );
+        }
+        // What the dynamic loader would not find is not found.
+        let elsewhere = workshop.0.join("libtwo.so");
+        std::fs::rename(&two, &elsewhere).unwrap();
+        let (status, out, _) = doctor();
+        std::fs::rename(&elsewhere, &two).unwrap();
+        assert_eq!(status, 1, "{list}: {out}");
+        let missing = "[!!] libtwo.so: not found, needed by";
+        assert!(out.contains(missing), "{list}: {out}");
+    }
+    Ok(())
+}
+
+/// Directories that a program names are for libraries of its libraries, too, if they are
+/// `DT_RPATH`, and not if they are `DT_RUNPATH`.
+fn doctor_of_indirect_libraries() -> Result<(), String> {
+    let workshop = Workshop::new("indirect");
+    workshop.library(&[]);
+    for (tags, wanted) in [(RUNPATH, 1), (RPATH, 0)] {
+        let program = workshop.program(&[tags, "-Wl,-rpath,$ORIGIN/lib:$ORIGIN/lib/inner"]);
+        let runs = Command::new(&program).stderr(Stdio::null()).status();
+        assert_eq!(runs.unwrap().success(), wanted == 0, "{tags}");
+        let (status, out, _) = finished(&mut command(&["doctor", &program]));
+        assert_eq!(status, wanted, "{tags}: {out}");
+    }
     Ok(())
 }

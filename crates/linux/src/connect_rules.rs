@@ -170,32 +170,39 @@ impl ConnectRules {
 
     /// True if a socket may go to this address.
     pub(crate) fn allows(&self, to: SocketAddr, learnt: &BTreeSet<Learnt>) -> bool {
+        self.audit || self.names(to, learnt)
+    }
+
+    /// True if a rule says so, whether this is an audit or not.
+    pub(crate) fn names(&self, to: SocketAddr, learnt: &BTreeSet<Learnt>) -> bool {
         let (address, port) = (to.ip().to_canonical(), to.port());
-        self.audit
-            || self.rules.iter().any(|rule| match rule {
-                Rule::Network { network, ports } => {
-                    ports.contains(&port) && network.allows(address)
-                }
-                Rule::Name {
-                    name,
-                    ports,
-                    addresses,
-                } => {
-                    let told = |one: &Learnt| one.address == address && name.matches(&one.name);
-                    ports.contains(&port)
-                        && name.may_be(address)
-                        && (addresses.contains(&address)
-                            || (name.is_localhost() && address.is_loopback())
-                            || learnt.iter().any(told))
-                }
-                Rule::Unix(_) | Rule::Dns => false,
-            })
+        self.rules.iter().any(|rule| match rule {
+            Rule::Network { network, ports } => ports.contains(&port) && network.allows(address),
+            Rule::Name {
+                name,
+                ports,
+                addresses,
+            } => {
+                let told = |one: &Learnt| one.address == address && name.matches(&one.name);
+                ports.contains(&port)
+                    && name.may_be(address)
+                    && (addresses.contains(&address)
+                        || (name.is_localhost() && address.is_loopback())
+                        || learnt.iter().any(told))
+            }
+            Rule::Unix(_) | Rule::Dns => false,
+        })
     }
 
     /// True if a socket may go to this socket file: an absolute path without `.` and `..`.
     pub(crate) fn allows_unix(&self, path: &[u8]) -> bool {
+        self.audit || self.names_unix(path)
+    }
+
+    /// True if a rule says so, whether this is an audit or not.
+    pub(crate) fn names_unix(&self, path: &[u8]) -> bool {
         let is_it = |rule: &Rule| matches!(rule, Rule::Unix(allowed) if allowed == path);
-        self.audit || self.rules.iter().any(is_it)
+        self.rules.iter().any(is_it)
     }
 
     /// True if a rule gives access to the addresses of this name.

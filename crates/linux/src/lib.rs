@@ -113,14 +113,21 @@ pub trait Host {
         let _ = (call, path);
     }
 
+    /// The program asked by `call` for memory that is both writable and executable, or that is
+    /// executable after it was writable. It was denied, or this is an audit
+    /// ([`ProcessOptions::audit_exec_memory`]). Told the first time per program.
+    fn exec_memory(&mut self, call: &'static str, denied: bool) {
+        let _ = (call, denied);
+    }
+
     /// In an audit ([`Permissions::audit`]): the program used `path` by `call`, and was about to
     /// change it if `write`.
     fn used(&mut self, call: &'static str, path: &[u8], write: bool) {
         let _ = (call, path, write);
     }
 
-    /// In an audit ([`ConnectRules::audit`]): the program sent a socket there; `to` is the rule
-    /// that allows it.
+    /// In an audit ([`ConnectRules::audit`]): the program sent a socket there, which no rule allows;
+    /// `to` is one that would.
     fn connected(&mut self, to: &str) {
         let _ = to;
     }

@@ -1,5 +1,6 @@
 //! Memory calls: the address space itself is the engine's, the rules of Linux are here.
 
+mod executable;
 mod file;
 
 use tinykvm::{Advice, MapError, PAGE_SIZE, Placement, Protection};
@@ -87,6 +88,7 @@ pub(crate) fn mmap(context: &mut Context<'_>) -> Answer {
     }
     let place = placement(address, length, flags)?;
     let allow = protection(prot);
+    executable::audit(context, allow.write, allow);
     let at = if anonymous {
         map_memory(context, place, length, allow, flags)?
     } else {
@@ -110,10 +112,11 @@ fn map_memory(
     flags: u64,
 ) -> Result<u64, Failure> {
     let at = if flags & MAP_NORESERVE != 0 {
-        context.guest.reserve(place, length, allow)?
+        context.guest.reserve(place, length, allow)
     } else {
-        context.guest.map(place, length, allow)?
+        context.guest.map(place, length, allow)
     };
+    let at = executable::told(context, at)?;
     if flags & MAP_GROWSDOWN != 0 {
         context.guest.advise(at, length, Advice::GrowsDown)?;
     }
@@ -180,7 +183,13 @@ pub(crate) fn mprotect(context: &mut Context<'_>) -> Answer {
     let Some((address, length)) = range_in_pages(context)? else {
         return Ok(0);
     };
-    context.guest.protect(address, length, protection(prot))?;
+    let allow = protection(prot);
+    if context.process.options().audit_exec_memory && allow.execute {
+        let written = allow.write || executable::is_written(context, address, length);
+        executable::audit(context, written, allow);
+    }
+    let done = context.guest.protect(address, length, allow);
+    executable::told(context, done)?;
     Ok(0)
 }
 

@@ -126,6 +126,16 @@ impl Permissions {
         self.audit
     }
 
+    /// True if this is an audit, and no rule is about this path.
+    #[must_use]
+    pub fn is_audited(&self, path: &[u8]) -> bool {
+        let path = crate::access::normal(path);
+        self.audit
+            && self
+                .find(&path)
+                .is_some_and(|(grant, _)| grant.shown.is_empty())
+    }
+
     /// Adds a rule. Of rules that concern a path, the one with the longest path decides; of several
     /// for the same path, the first; it is writable if any of them says so.
     ///

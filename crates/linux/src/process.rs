@@ -53,6 +53,9 @@ pub struct ProcessOptions {
     pub directory: Vec<u8>,
     /// What it may have of the host.
     pub permissions: Arc<Permissions>,
+    /// An audit: memory that is written and executed is possible in the guest, and
+    /// [`Host::exec_memory`] is told about it.
+    pub audit_exec_memory: bool,
 }
 
 impl Default for ProcessOptions {
@@ -67,6 +70,7 @@ impl Default for ProcessOptions {
             connect: ConnectRules::default(),
             directory: Vec::new(),
             permissions: Arc::default(),
+            audit_exec_memory: false,
         }
     }
 }
@@ -124,7 +128,7 @@ impl State {
 #[derive(Debug, Clone)]
 pub struct Process {
     options: Arc<ProcessOptions>,
-    unknown: UnknownCalls,
+    pub(crate) unknown: UnknownCalls,
     state: Arc<State>,
     /// Monotonic time when timers were first asked for since the last call of the program began.
     resumed: Option<Duration>,

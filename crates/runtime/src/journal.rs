@@ -14,6 +14,8 @@ pub enum Used<'a> {
     },
     /// A place that a socket went to, as a rule of `connect`.
     Place(&'a str),
+    /// Memory to write and to execute.
+    ExecMemory,
 }
 
 /// A log for what belongs to no request.

@@ -140,7 +140,7 @@ pub(crate) fn load(
     let permissions = Arc::new(permissions(name, &settings, &**journal));
     let interpreter = match image.interpreter() {
         Some(wanted) => {
-            if settings.audit {
+            if permissions.is_audited(wanted) {
                 journal.used(Used::Path {
                     call: "execve",
                     path: wanted,
@@ -159,7 +159,7 @@ pub(crate) fn load(
     let limits = Limits {
         memory: settings.max_memory,
         request_memory: settings.request_memory(),
-        allow_write_execute: settings.executable_heap,
+        allow_write_execute: settings.executable_heap || settings.audit,
     };
     let options = BootOptions {
         image: Arc::new(image),
@@ -293,6 +293,7 @@ fn process(name: &str, settings: &Settings, permissions: Arc<Permissions>) -> Pr
         connect: connect_rules(settings),
         directory: settings.directory.clone().into_bytes(),
         permissions,
+        audit_exec_memory: settings.audit && !settings.executable_heap,
         ..ProcessOptions::default()
     })
 }

@@ -326,6 +326,17 @@ impl tinykvm_linux::Host for Host<'_> {
         }
     }
 
+    fn exec_memory(&mut self, call: &'static str, denied: bool) {
+        if denied {
+            let name = self.program;
+            let line =
+                format!("{name}: {call} of memory to write and to execute is denied (exec_memory)");
+            self.note(&line);
+        } else if let Some(journal) = self.journal {
+            journal.used(Used::ExecMemory);
+        }
+    }
+
     fn denied(&mut self, call: &'static str, path: &[u8]) {
         let path = crate::fields::shown(path);
         let line = format!("{}: {call} of {path:?} is denied", self.program);

@@ -164,6 +164,8 @@ pub struct MappedRange {
     pub end: u64,
     /// What may be done with it.
     pub allow: Protection,
+    /// It may be written, or could be before.
+    pub written: bool,
 }
 
 /// A stopped guest: everything a system-call or guest-API handler may look at and change.

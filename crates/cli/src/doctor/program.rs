@@ -59,6 +59,8 @@ struct Needs {
     libraries: Vec<String>,
     /// Where it wants its libraries to be looked for first.
     directories: Vec<PathBuf>,
+    /// These are of `DT_RUNPATH`: for its own libraries alone, not for those that they need.
+    only_own: bool,
 }
 
 impl Needs {
@@ -67,11 +69,8 @@ impl Needs {
         let own = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let origin = own.parent().unwrap_or(Path::new("/")).display().to_string();
         // With DT_RUNPATH, DT_RPATH means nothing.
-        let lists = if elf.runpaths.is_empty() {
-            elf.rpaths
-        } else {
-            elf.runpaths
-        };
+        let only_own = !elf.runpaths.is_empty();
+        let lists = if only_own { elf.runpaths } else { elf.rpaths };
         let directories = lists
             .iter()
             .flat_map(|list| list.split(':'))
@@ -86,6 +85,7 @@ impl Needs {
             interpreter: elf.interpreter.map(str::to_owned),
             libraries: elf.libraries.iter().map(|&name| name.to_owned()).collect(),
             directories,
+            only_own,
         })
     }
 }
@@ -95,7 +95,10 @@ fn search(program: &Path, needs: Needs) -> (Vec<Finding>, Vec<PathBuf>) {
     let mut findings = Vec::new();
     let mut found = Vec::new();
     let system = system_directories();
-    let own = needs.directories.clone();
+    let of_program = match needs.only_own {
+        true => Vec::new(),
+        false => needs.directories.clone(),
+    };
     if let Some(interpreter) = &needs.interpreter {
         let path = PathBuf::from(interpreter);
         if path.is_file() {
@@ -115,7 +118,8 @@ fn search(program: &Path, needs: Needs) -> (Vec<Finding>, Vec<PathBuf>) {
             if seen.len() >= MOST || !seen.insert(name.clone()) {
                 continue;
             }
-            let directories = needs.directories.iter().chain(&own).chain(&system);
+            let inherited = of_program.iter().filter(|_| !needs.only_own);
+            let directories = needs.directories.iter().chain(inherited).chain(&system);
             let Some((path, needs)) = find(name, directories) else {
                 findings.push(
                     Finding::bad(format!("{name}: not found, needed by {}", by.display()))
@@ -187,6 +191,7 @@ fn advice(name: &str, found: &[PathBuf]) -> Result<String, Error> {
         libraries: !system.is_empty(),
         paths: others.into_iter().map(rule).collect(),
         connect: Vec::new(),
+        exec_memory: false,
     };
     let json = serde_json::to_string_pretty(&rules.json())
         .map_err(|error| Error::Argument(error.to_string()))?;

@@ -52,6 +52,7 @@ pub(super) fn reduce(used: &BTreeMap<String, Use>, places: &BTreeSet<String>, ho
             .filter(|place| is_there(place))
             .cloned()
             .collect(),
+        exec_memory: false,
     }
 }
 

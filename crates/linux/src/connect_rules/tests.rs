@@ -272,4 +272,9 @@ fn an_audit_allows_every_place() {
     assert!(!all.is_empty() && all.uses_dns() && all.allows_name("example.com"));
     assert!(allows(&all, "192.0.2.1:80") && allows(&all, "[2001:db8::1]:1"));
     assert!(all.allows_unix(b"/run/s"));
+    // It is known what the rules say by themselves.
+    all.add("192.0.2.1:80").unwrap();
+    let none = BTreeSet::new();
+    assert!(all.names("192.0.2.1:80".parse().unwrap(), &none));
+    assert!(!all.names("192.0.2.1:81".parse().unwrap(), &none) && !all.names_unix(b"/run/s"));
 }

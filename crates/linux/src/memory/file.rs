@@ -6,7 +6,7 @@
 
 use tinykvm::{Placement, Protection};
 
-use super::PIECE;
+use super::{PIECE, executable};
 use crate::context::{Context, Failure};
 use crate::descriptor::Description;
 use crate::errno::{EACCES, ENODEV, Errno};
@@ -26,12 +26,14 @@ pub(super) fn map(
     let open = descriptors.get(fd)?;
     check(open, allow, shared)?;
     let object = open.object.clone();
-    if let Some(file) = object.host_file()
-        && let Some(at) = context.guest.map_file(place, length, allow, file, offset)?
-    {
-        return Ok(at);
+    if let Some(file) = object.host_file() {
+        let at = context.guest.map_file(place, length, allow, file, offset);
+        if let Some(at) = executable::told(context, at)? {
+            return Ok(at);
+        }
     }
-    let at = context.guest.map(place, length, allow)?;
+    let at = context.guest.map(place, length, allow);
+    let at = executable::told(context, at)?;
     if let Err(failure) = fill(context, id, offset, at, length) {
         context.guest.unmap(at, length)?;
         return Err(failure);

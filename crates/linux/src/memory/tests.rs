@@ -143,6 +143,47 @@ fn munmap_and_mprotect() {
 }
 
 #[test]
+fn memory_to_write_and_to_execute_is_denied_and_told_once() {
+    let mut machine = Machine::new();
+    let at = mapped(&mut machine, 2);
+    let code = machine.value("mmap", &[0, PAGE, 5, ANON, int(-1), 0]);
+    machine.value("mprotect", &[code, PAGE, 1]);
+    machine.value("mprotect", &[code, PAGE, 5]);
+    assert_eq!(machine.host.exec_memory, []);
+    machine.value("mprotect", &[at, PAGE, 1]);
+    machine.fails("mprotect", &[at, 2 * PAGE, 5], EACCES);
+    machine.fails("mmap", &[0, PAGE, 7, ANON, int(-1), 0], EACCES);
+    // A fork is the same program.
+    machine.process = machine.process.clone();
+    machine.fails("mprotect", &[at, PAGE, 5], EACCES);
+    assert_eq!(machine.host.exec_memory, [("mprotect", true)]);
+}
+
+#[test]
+fn an_audit_tells_of_memory_to_write_and_to_execute() {
+    let audit = |arguments: &[u64]| {
+        let mut machine = Machine::with(&crate::ProcessOptions {
+            audit_exec_memory: true,
+            ..crate::ProcessOptions::default()
+        });
+        machine.guest = FakeGuest::new().with_write_execute();
+        let at = mapped(&mut machine, 2);
+        machine.value("mmap", &[0, PAGE, 5, ANON, int(-1), 0]);
+        machine.value("mprotect", &[at, PAGE, 1]);
+        assert_eq!(machine.host.exec_memory, []);
+        if arguments.is_empty() {
+            machine.value("mprotect", &[at, PAGE, 5]);
+        } else {
+            machine.value("mmap", arguments);
+        }
+        machine.value("mprotect", &[at, 2 * PAGE, 5]);
+        machine.host.exec_memory
+    };
+    assert_eq!(audit(&[]), [("mprotect", false)]);
+    assert_eq!(audit(&[0, PAGE, 7, ANON, int(-1), 0]), [("mmap", false)]);
+}
+
+#[test]
 fn madvise_dontneed_zeroes_and_the_rest_is_advice() {
     let mut machine = Machine::new();
     let at = mapped(&mut machine, 2);

@@ -32,9 +32,12 @@ pub(super) fn permit(
             if resolver && rules.is_audit() {
                 return Ok(Target::Resolver(address));
             }
-            if rules.allows(address, &context.state().objects.learnt) {
-                let rule = internet_rule(context, address);
-                report(context, &rule);
+            let learnt = &context.state().objects.learnt;
+            if rules.allows(address, learnt) {
+                if rules.is_audit() && !rules.names(address, learnt) {
+                    let rule = internet_rule(context, address);
+                    context.host.connected(&rule);
+                }
                 return Ok(Target::Internet(address));
             }
             if resolver {
@@ -46,8 +49,10 @@ pub(super) fn permit(
         Address::Unix(path) => {
             if rules.allows_unix(path) {
                 let host = SocketAddrUnix::new(path.as_slice()).map_err(|_| EINVAL)?;
-                let rule = format!("unix:{}", String::from_utf8_lossy(path));
-                report(context, &rule);
+                if rules.is_audit() && !rules.names_unix(path) {
+                    let rule = format!("unix:{}", String::from_utf8_lossy(path));
+                    context.host.connected(&rule);
+                }
                 return Ok(Target::Unix(host));
             }
             let name = [b"unix:", path.as_slice()].concat();
@@ -56,13 +61,6 @@ pub(super) fn permit(
         Address::Unspecified => return Err(EINVAL.into()),
     }
     Err(EACCES.into())
-}
-
-/// In an audit: tells the host about a place.
-fn report(context: &mut Context<'_>, rule: &str) {
-    if context.process.options().connect.is_audit() {
-        context.host.connected(rule);
-    }
 }
 
 /// The rule that would allow this address: by the name that it was found by, if any.

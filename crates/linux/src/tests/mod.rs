@@ -17,6 +17,8 @@ pub(crate) struct Recorder {
     pub(crate) output: Vec<(Stream, Vec<u8>)>,
     pub(crate) unknown: Vec<u64>,
     pub(crate) denied: Vec<(&'static str, Vec<u8>)>,
+    /// By which call, and whether it was denied.
+    pub(crate) exec_memory: Vec<(&'static str, bool)>,
     pub(crate) slept: Duration,
     /// Once this much was slept, the deadline is reached.
     pub(crate) budget: Option<Duration>,
@@ -35,6 +37,10 @@ impl Host for Recorder {
 
     fn unknown_call(&mut self, number: u64) {
         self.unknown.push(number);
+    }
+
+    fn exec_memory(&mut self, call: &'static str, denied: bool) {
+        self.exec_memory.push((call, denied));
     }
 
     fn denied(&mut self, call: &'static str, path: &[u8]) {

@@ -11,6 +11,8 @@ pub(super) struct Area {
     pub(super) end: u64,
     /// What may be done with it.
     pub(super) allow: Protection,
+    /// It may be written, or could be before.
+    pub(super) written: bool,
 }
 
 /// All mapped ranges. They never overlap; neighbours with equal protection are not merged.
@@ -91,8 +93,28 @@ impl Areas {
             }
         }
         if let Some(allow) = allow {
-            self.by_start.insert(start, Area { end, allow });
+            let written = allow.write;
+            let area = Area {
+                end,
+                allow,
+                written,
+            };
+            self.by_start.insert(start, area);
         }
+    }
+
+    /// Changes the protection of `start..end`, which is mapped.
+    pub(super) fn protect(&mut self, start: u64, end: u64, allow: Protection) {
+        let written = allow.write || self.is_written(start, end);
+        self.set(start, end, Some(allow));
+        if let Some(area) = self.by_start.get_mut(&start) {
+            area.written = written;
+        }
+    }
+
+    /// True if some of `start..end` may be written, or could be before.
+    pub(super) fn is_written(&self, start: u64, end: u64) -> bool {
+        self.overlapping(start, end).any(|(_, area)| area.written)
     }
 
     fn overlapping(

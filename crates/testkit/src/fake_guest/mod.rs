@@ -506,8 +506,12 @@ impl Guest for FakeGuest {
         if !self.areas.covers(address, end, |_| true) {
             return Err(MapError::NoMemory { length });
         }
+        let executes = allow.execute && !self.allow_write_execute;
+        if executes && self.areas.is_written(address, end) {
+            return Err(MapError::WriteExecute);
+        }
         self.check_room(self.areas.accessible_in(address, end), length, allow)?;
-        self.areas.set(address, end, Some(allow));
+        self.areas.protect(address, end, allow);
         Ok(())
     }
 
@@ -526,6 +530,7 @@ impl Guest for FakeGuest {
             start,
             end: area.end,
             allow: area.allow,
+            written: area.written,
         })
     }
 

@@ -304,6 +304,7 @@ impl AddressSpace {
                 start,
                 end: area.end,
                 allow: area.allow,
+                written: area.written,
             })
     }
 
