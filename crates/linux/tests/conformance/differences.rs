@@ -102,10 +102,6 @@ pub(crate) const DIFFERENCES: &[(&str, &str)] = &[
         "memory::shared_anonymous_memory",
         "There is one process: shared anonymous memory is private memory, and MADV_DONTNEED empties it.",
     ),
-    (
-        "memory::wrong_moves",
-        "mremap to a size beyond the address space is ENOMEM, not EINVAL.",
-    ),
     ("misc::new_process", "There is one process: fork is ENOSYS."),
     (
         "misc::other_program",

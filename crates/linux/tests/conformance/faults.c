@@ -142,7 +142,7 @@ CASE(writable_and_executable)
 CASE(not_canonical)
 {
 	probe("read", (char *)0x8000000000000000, false, NULL);
-	probe("write", (char *)0x0000900000000000, true, NULL);
+	probe("write", (char *)0x0900000000000000, true, NULL);
 }
 
 CASE(kernel_addresses)

@@ -269,7 +269,7 @@ CASE(segment_registers)
 	SHOW(syscall(SYS_arch_prctl, 0x1001, 0x123456));
 	SHOW(syscall(SYS_arch_prctl, 0x1004, &gs));
 	SAY("%#lx", gs);
-	SHOW(syscall(SYS_arch_prctl, 0x1002, 1UL << 47));
+	SHOW(syscall(SYS_arch_prctl, 0x1002, 1UL << 56));
 }
 
 CASE(calls_that_do_not_exist)
