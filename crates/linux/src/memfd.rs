@@ -176,10 +176,11 @@ impl MemoryFile {
     }
 
     fn zero(&mut self, start: u64, end: u64) {
-        let touched = start / PAGE..end.div_ceil(PAGE);
-        if touched.is_empty() {
+        // A hole may lie behind the end of the file.
+        if start >= end {
             return;
         }
+        let touched = start / PAGE..end.div_ceil(PAGE);
         let pages: Vec<u64> = self.pages.range(touched).map(|(&page, _)| page).collect();
         for page in pages {
             let first = start.max(page * PAGE) - page * PAGE;

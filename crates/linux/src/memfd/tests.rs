@@ -70,6 +70,10 @@ fn holes_can_be_made() {
     assert_eq!(file.read(3999, 2), [7, 0]);
     assert_eq!(file.read(8999, 2), [0, 7]);
     file.allocate(3, 20000, 5000).unwrap();
+    // Behind the end, but in its last page.
+    file.resize(12000).unwrap();
+    file.allocate(3, 12100, 50).unwrap();
+    assert_eq!((file.size(), file.read(11999, 9)), (12000, vec![7]));
     file.allocate(0, 12288, 10).unwrap();
     assert_eq!(file.size(), 12298);
     assert_eq!(file.allocate(0, u64::MAX, 2), Err(EFBIG));
