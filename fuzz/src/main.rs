@@ -18,9 +18,12 @@
 
 mod arena;
 mod calls;
+mod listener;
 mod options;
 mod policy;
+mod presets;
 mod random;
+mod room;
 mod sequence;
 mod watch;
 
@@ -31,11 +34,16 @@ use std::time::Instant;
 use options::{Options, Until};
 use policy::Policy;
 use random::Random;
+use room::Room;
 use sequence::Setting;
 use watch::Holdings;
 
 fn main() -> ExitCode {
-    let outcome = Options::from_arguments().and_then(|options| fuzz(&options));
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let outcome = match arguments.as_slice() {
+        [first, socket] if first == listener::ARGUMENT => listener::listen(socket),
+        _ => Options::from_arguments().and_then(|options| fuzz(&options)),
+    };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -64,7 +72,7 @@ fn fuzz(options: &Options) -> Result<(), String> {
 
 /// Runs sequences until it is enough; how many there were.
 fn fuzz_policy(options: &Options, policy: Policy, share: usize) -> Result<u64, String> {
-    let room = policy.room()?;
+    let room = Room::new(policy)?;
     let setting = room.setting(options.verbose);
     println!("{policy:?}: {} calls are implemented", setting.calls.len());
     let start = Holdings::now().map_err(|error| error.to_string())?;
@@ -79,6 +87,7 @@ fn fuzz_policy(options: &Options, policy: Policy, share: usize) -> Result<u64, S
             (None, None) => seeds.next(),
         };
         one(&setting, &start, policy, seed)?;
+        room.check().map_err(|what| failed(policy, seed, &what))?;
         room.clean()?;
         sequences += 1;
         let enough = match options.until {
@@ -93,17 +102,20 @@ fn fuzz_policy(options: &Options, policy: Policy, share: usize) -> Result<u64, S
 
 fn one(setting: &Setting, start: &Holdings, policy: Policy, seed: u64) -> Result<(), String> {
     watch::next_sequence(seed);
-    let failed =
-        |what: String| format!("{what}\n  again: --policy {policy} --seed {seed:#x} --verbose");
     let outcome = panic::catch_unwind(AssertUnwindSafe(|| sequence::run(setting, seed)));
     match outcome {
-        Err(_) => return Err(failed("a call panicked".to_string())),
-        Ok(Err(what)) => return Err(failed(what)),
+        Err(_) => return Err(failed(policy, seed, "a call panicked")),
+        Ok(Err(what)) => return Err(failed(policy, seed, &what)),
         Ok(Ok(())) => {}
     }
     let now = Holdings::now().map_err(|error| error.to_string())?;
     match now.excess_over(start) {
-        Some(excess) => Err(failed(excess)),
+        Some(excess) => Err(failed(policy, seed, &excess)),
         None => Ok(()),
     }
+}
+
+/// What does not hold, and how to see it again.
+fn failed(policy: Policy, seed: u64, what: &str) -> String {
+    format!("{what}\n  again: --policy {policy} --seed {seed:#x} --verbose")
 }

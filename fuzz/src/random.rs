@@ -26,6 +26,11 @@ impl Random {
         }
     }
 
+    /// A place among so many, of which there must be some.
+    pub(crate) fn index(&mut self, count: usize) -> usize {
+        usize::try_from(self.next()).unwrap_or(0) % count.max(1)
+    }
+
     /// True in one of `count` cases.
     pub(crate) fn one_in(&mut self, count: u64) -> bool {
         self.below(count) == 0
@@ -33,7 +38,6 @@ impl Random {
 
     /// One of the elements, of which there must be some.
     pub(crate) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
-        let count = u64::try_from(from.len()).unwrap_or(1);
-        from[usize::try_from(self.below(count)).unwrap_or(0)]
+        from[self.index(from.len())]
     }
 }
