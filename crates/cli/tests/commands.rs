@@ -12,7 +12,7 @@ mod support;
 
 use std::io::Write;
 use std::path::PathBuf;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode, Output, Stdio};
 
 use support::{command, finished};
 use tinykvm_testkit::compile_c;
