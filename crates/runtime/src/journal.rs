@@ -1,5 +1,7 @@
 //! Where lines go that belong to no request: what happens while programs are loaded.
 
+use std::sync::{Mutex, PoisonError};
+
 /// What a program used in an audit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Used<'a> {
@@ -40,4 +42,26 @@ impl Journal for Silent {
     fn log(&self, _: &str) {}
 
     fn error(&self, _: &str) {}
+}
+
+/// Keeps lines until there is a log for them.
+#[derive(Default)]
+pub(crate) struct Lines(Mutex<Vec<String>>);
+
+impl Lines {
+    /// What was logged, in order.
+    pub(crate) fn into_lines(self) -> Vec<String> {
+        self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Journal for Lines {
+    fn log(&self, line: &str) {
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.push(line.to_owned());
+    }
+
+    fn error(&self, line: &str) {
+        self.log(line);
+    }
 }

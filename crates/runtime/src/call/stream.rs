@@ -1,12 +1,11 @@
 //! A request body on its way through the program's streaming callback.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use crate::api::{Host, Stage};
 use crate::inputs::{InputError, Landed, push_text};
 use crate::instance::{Instance, Worker};
-use crate::journal::Journal;
+use crate::journal::Lines;
 use crate::run::{Failure, Stop, run};
 use crate::transaction::{BodyError, CallRequest, Transaction};
 
@@ -55,7 +54,7 @@ impl<'a> Stream<'a> {
             part.chunks(SEGMENT_MAX)
                 .try_for_each(|segment| self.give(segment, &lines))
         });
-        for line in lines.0.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        for line in lines.into_lines() {
             transaction.log(&line);
         }
         result.map(|()| Landed {
@@ -111,20 +110,5 @@ impl<'a> Stream<'a> {
             by_syscall: false,
         };
         run(fork, process, &mut host, self.instance.run_limits(time))
-    }
-}
-
-/// Keeps log lines for later.
-#[derive(Default)]
-struct Lines(Mutex<Vec<String>>);
-
-impl Journal for Lines {
-    fn log(&self, line: &str) {
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        lines.push(line.to_owned());
-    }
-
-    fn error(&self, line: &str) {
-        self.log(line);
     }
 }

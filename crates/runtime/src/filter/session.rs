@@ -1,6 +1,6 @@
 //! One body in one fork: calls of the program's functions, its input and its output in place.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tinykvm::{Fork, Guest};
@@ -12,7 +12,7 @@ use super::{FilterRequest, Part};
 use crate::api::{FILTER_INPUT, FILTER_OUTPUT, FilterFunctions, Host, Stage};
 use crate::inputs::InputError;
 use crate::instance::{Fate, Held, Instance, Worker};
-use crate::journal::Journal;
+use crate::journal::Lines;
 use crate::run::{Failure, Stop, run};
 use crate::transaction::{BodyError, Log, Side, Transaction};
 use crate::transfer::Landing;
@@ -86,21 +86,6 @@ pub(super) struct Session {
     part: Vec<u8>,
     used: Duration,
     runs_before: u64,
-}
-
-/// Keeps log lines until the log is at hand.
-#[derive(Default)]
-struct Lines(Mutex<Vec<String>>);
-
-impl Journal for Lines {
-    fn log(&self, line: &str) {
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        lines.push(line.to_owned());
-    }
-
-    fn error(&self, line: &str) {
-        self.log(line);
-    }
 }
 
 impl Session {
@@ -404,8 +389,9 @@ impl Session {
         let stop = exact(run(fork, process, &mut host, limits), fork, limits.memory);
         fork.end();
         self.used += started.elapsed();
-        let lines = lines.0.into_inner().unwrap_or_else(PoisonError::into_inner);
-        lines.iter().for_each(|line| log.log(line));
+        for line in lines.into_lines() {
+            log.log(&line);
+        }
         match stop? {
             Stop::Wrote { data, length } => {
                 self.writing = true;
