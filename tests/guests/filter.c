@@ -5,6 +5,7 @@
  *   upper            in capitals
  *   twice            each part two times
  *   large            each part 64 times, in one write
+ *   terabyte         a terabyte of zeros behind the body, which costs it nothing
  *   nothing          no output
  *   whole            wants the body in one piece, and writes it in reverse
  *   pass             wants nothing to do with it
@@ -25,6 +26,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <ctype.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <tinykvm.h>
@@ -194,6 +196,11 @@ static int end(void)
 	int failed = misbehave("end=");
 	if (failed) {
 		return failed;
+	}
+	if (word("terabyte")) {
+		filter_write(mmap(NULL, 1UL << 40, PROT_READ,
+		                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0),
+		             1UL << 40);
 	}
 	if (word("sum")) {
 		snprintf(text, sizeof text, "\n%lu %08x\n", (unsigned long)total, sum);

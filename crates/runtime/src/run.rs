@@ -154,6 +154,16 @@ pub(crate) enum Failure {
         /// It wrote more than that.
         more: bool,
     },
+    /// The filter makes much more of the body than it was given.
+    #[error("the filter made {output} bytes of {input}; {limit} are allowed")]
+    FilterTooMuch {
+        /// What it was given.
+        input: u64,
+        /// What it wrote.
+        output: u64,
+        /// What it may write at this point.
+        limit: u64,
+    },
     /// The body is larger than a filter that wants it whole may have.
     #[error("the body is larger than the limit of {limit} bytes")]
     FilterBody {
@@ -196,7 +206,9 @@ impl Failure {
             Self::NoAnswer | Self::BadAnswer(_) | Self::NoCallback { .. } | Self::NoFilter => {
                 Verdict::NoResponse
             }
-            Self::FilterFailed { .. } | Self::FilterLength { .. } => Verdict::Failed,
+            Self::FilterFailed { .. } | Self::FilterLength { .. } | Self::FilterTooMuch { .. } => {
+                Verdict::Failed
+            }
             Self::FilterBody { .. } | Self::FilterEncoding { .. } | Self::FilterPartial => {
                 Verdict::Transfer
             }

@@ -48,6 +48,14 @@ pub(crate) enum BadAnswer {
         /// The content type.
         content_type: String,
     },
+    /// Longer than the program's memory, as only reserved or repeated memory can be.
+    #[error("the answer has a body of {length} bytes; {limit} are allowed (max_memory)")]
+    Length {
+        /// Its length.
+        length: u64,
+        /// The most.
+        limit: u64,
+    },
     /// A pointer leads nowhere.
     #[error("the answer's {what}: {source}")]
     Memory {
@@ -71,11 +79,12 @@ pub(crate) enum BadAnswer {
     },
 }
 
-/// Reads the answer, of which `body` is the fourth argument, and carries out what its extra block
-/// says.
+/// Reads the answer, of which `body` is the fourth argument and at most `longest` bytes long, and
+/// carries out what its extra block says.
 pub(crate) fn decode(
     guest: &dyn Guest,
     body: u64,
+    longest: u64,
     transaction: &mut dyn Transaction,
 ) -> Result<Answer, BadAnswer> {
     let from = guest.registers();
@@ -89,6 +98,13 @@ pub(crate) fn decode(
         what: "body",
         source,
     };
+    // Reserved memory costs a program nothing, but those who store the answer.
+    if length > longest {
+        return Err(BadAnswer::Length {
+            length,
+            limit: longest,
+        });
+    }
     if length > 0 {
         if body == 0 {
             return Err(bad_body(BadAddress {

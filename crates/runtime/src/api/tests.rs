@@ -385,11 +385,18 @@ fn logging_and_memory_figures() {
 mod answers {
     use super::*;
 
+    const LONGEST_BODY: u64 = 1 << 20;
+
     fn decoded(bench: &mut Bench, arguments: [u64; 6]) -> Result<Answer, BadAnswer> {
         bench
             .guest
             .set_hypercall(calls::BACKEND_RESPONSE, arguments);
-        decode_response(&bench.guest, arguments[3], &mut bench.transaction)
+        decode_response(
+            &bench.guest,
+            arguments[3],
+            LONGEST_BODY,
+            &mut bench.transaction,
+        )
     }
 
     #[test]

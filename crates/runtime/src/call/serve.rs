@@ -225,7 +225,9 @@ impl Serving<'_> {
         let Stop::Responded { body } = self.run(time, false)? else {
             return Err(Failure::NoAnswer);
         };
-        Ok(decode_response(&self.worker.fork, body, self.transaction)?)
+        let longest = self.instance.settings.max_memory;
+        let fork = &self.worker.fork;
+        Ok(decode_response(fork, body, longest, self.transaction)?)
     }
 
     /// Runs with the transaction at hand.

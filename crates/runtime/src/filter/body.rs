@@ -15,6 +15,10 @@ use crate::run::Failure;
 use crate::transaction::{Log, Transaction};
 use crate::verdict::Verdict;
 
+/// A filter may write so many bytes for each that it was given, and `max_body` more: zeros cost a
+/// program nothing, but whoever stores them. The most that deflate makes of a byte is 1032.
+const MOST_OUTPUT: u64 = 1032;
+
 /// A body on its way through a program.
 pub struct BodyFilter {
     instance: Arc<Instance>,
@@ -25,11 +29,41 @@ pub struct BodyFilter {
     replayable: bool,
     /// The header fields that went out with the body describe the program's output only.
     headers_bind: bool,
-    /// Length of the output that the header fields announce.
-    announced: Option<u64>,
+    bounds: Bounds,
     figures: Figures,
     /// Given back with the fork.
     permit: Option<Permit>,
+}
+
+/// How much output there may be.
+struct Bounds {
+    /// What the header fields announce.
+    announced: Option<u64>,
+    /// What it may be beside a multiple of the input.
+    spare: u64,
+}
+
+impl Bounds {
+    /// Fails if output is more, or in the end less, than it may be when `more` bytes were taken.
+    fn check(&self, figures: &Figures, more: u64, at_end: bool) -> Result<(), Failure> {
+        let output = figures.output.saturating_add(more);
+        let input = figures.input;
+        let limit = input.saturating_mul(MOST_OUTPUT).saturating_add(self.spare);
+        if output > limit {
+            return Err(Failure::FilterTooMuch {
+                input,
+                output,
+                limit,
+            });
+        }
+        match self.announced {
+            Some(announced) if output > announced || (at_end && output < announced) => {
+                let more = output > announced;
+                Err(Failure::FilterLength { announced, more })
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 enum State {
@@ -67,7 +101,10 @@ impl BodyFilter {
             replay: original.then(Vec::new),
             replayable: original,
             headers_bind: false,
-            announced: None,
+            bounds: Bounds {
+                announced: None,
+                spare: settings.max_body,
+            },
             figures: Figures::new(request.delivery),
             permit,
         };
@@ -83,7 +120,7 @@ impl BodyFilter {
             Ok(true) => {
                 let Adjusted { changed, announced } = recorder.adjust();
                 filter.headers_bind = changed && request.delivery;
-                filter.announced = announced;
+                filter.bounds.announced = announced;
                 Ok(Begun::Filter(filter))
             }
             Err(failure) => {
@@ -106,7 +143,7 @@ impl BodyFilter {
     /// The length of the output that the program announced in Content-Length.
     #[must_use]
     pub fn announced_length(&self) -> Option<u64> {
-        self.announced
+        self.bounds.announced
     }
 
     /// The length of the output, if all of it is there and none of it was taken yet.
@@ -206,7 +243,7 @@ impl BodyFilter {
             match result {
                 Ok(Want::Drain) => return Ok(Next::Drain),
                 Ok(Want::Input) => return Ok(Next::Input),
-                Ok(Want::Nothing) => match self.check_length(0, true) {
+                Ok(Want::Nothing) => match self.bounds.check(&self.figures, 0, true) {
                     Ok(()) => self.finish(log),
                     Err(failure) => self.fail(&failure, log),
                 },
@@ -316,11 +353,8 @@ impl BodyFilter {
         };
         let length = piece.len();
         // Too much is found out before it is handed on.
-        if let Some(announced) = self.announced
-            && self.figures.output + length as u64 > announced
-        {
-            let more = true;
-            self.fail(&Failure::FilterLength { announced, more }, log);
+        if let Err(failure) = self.bounds.check(&self.figures, length as u64, false) {
+            self.fail(&failure, log);
             return Ok(());
         }
         match sink(piece) {
@@ -337,7 +371,7 @@ impl BodyFilter {
 
     /// So much output was taken: there is no way back.
     fn took(&mut self, length: usize, log: &mut dyn Log) -> Result<usize, String> {
-        if let Err(failure) = self.check_length(length as u64, false) {
+        if let Err(failure) = self.bounds.check(&self.figures, length as u64, false) {
             self.replay = None;
             self.fail(&failure, log);
             return Ok(0);
@@ -348,18 +382,6 @@ impl BodyFilter {
         self.figures.output += length as u64;
         self.replay = None;
         Ok(length)
-    }
-
-    fn check_length(&self, more: u64, at_end: bool) -> Result<(), Failure> {
-        let Some(announced) = self.announced else {
-            return Ok(());
-        };
-        let length = self.figures.output + more;
-        if length > announced || (at_end && length < announced) {
-            let more = length > announced;
-            return Err(Failure::FilterLength { announced, more });
-        }
-        Ok(())
     }
 
     fn pull_original(

@@ -13,7 +13,36 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::kvm("a body that does not fit is a failed transfer", too_large),
         Case::kvm("a body that breaks off is a failed transfer", broken_off),
         Case::kvm("the streaming callback", streaming),
+        Case::kvm("reserved memory is no body", reserved),
     ]
+}
+
+/// Zeros that cost the program nothing would cost whoever stores them.
+fn reserved() -> Result<(), String> {
+    let bench = configured(
+        r#"
+        #include <sys/mman.h>
+        #include <tinykvm.h>
+        static void get(const char *url, const char *arg)
+        {
+            size_t length = strtoul(url + 1, NULL, 10) << 20;
+            char *zeros = mmap(NULL, length, PROT_READ,
+                               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+            backend_response(200, "a/b", 3, zeros, length);
+        }
+        int main(void) { set_backend_get(get); wait_for_requests(); }
+        "#,
+        r#"{"max_memory": 64}"#,
+    );
+    let reply = bench.get("/1000000");
+    reply.failed(Verdict::NoResponse);
+    let errors = reply.transaction.errors.join("\n");
+    assert!(
+        errors.contains("1048576000000 bytes; 67108864 are allowed"),
+        "{errors}"
+    );
+    assert_eq!(bench.get("/60").body.len(), 60 << 20);
+    Ok(())
 }
 
 const ECHO: &str = r#"

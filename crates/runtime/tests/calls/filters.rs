@@ -28,6 +28,7 @@ pub(crate) fn cases() -> Vec<Case> {
         ),
         Case::kvm("filter: waiting costs no time", waiting),
         Case::kvm("filter: an announced length is kept", announced),
+        Case::kvm("filter: output has a limit", bounded),
         Case::kvm("filter: deliveries leave VMs for others", deliveries),
         Case::kvm("filter: a program without one", no_filter),
         Case::kvm("filter: a client that has enough or is gone", early_ends),
@@ -405,6 +406,19 @@ fn announced() -> Result<(), String> {
         assert_eq!(pulled.is_ok(), good, "{length}: {:?}", log.0);
         assert_eq!(pushed.is_ok(), good, "{length}");
     }
+    Ok(())
+}
+
+fn bounded() -> Result<(), String> {
+    let filters = Filters::new(r#"{"max_body": 1}"#);
+    let (result, log) = filters.pull("terabyte", &mut Source::new(&[b"abc"]), 1 << 20);
+    let reason = result.expect_err("a terabyte");
+    assert!(
+        reason.contains("bytes of 3; 1051672 are allowed"),
+        "{reason}"
+    );
+    assert_eq!(log.figure("verdict"), "failed");
+    assert!(filters.push("terabyte", &[b"abc"]).0.is_err());
     Ok(())
 }
 
