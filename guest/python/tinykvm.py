@@ -72,8 +72,8 @@ class _Request(ctypes.Structure):
     ]
 
 
-class Request:
-    """What is asked for. Strings are decoded as Latin-1, as in WSGI."""
+class _Texts:
+    """What VCL and the client say. Strings are decoded as Latin-1, as in WSGI."""
 
     def __init__(self, raw):
         self._raw = raw
@@ -92,7 +92,12 @@ class Request:
 
     @property
     def argument(self):
+        """What VCL passed."""
         return self._text("arg")
+
+
+class Request(_Texts):
+    """What is asked for."""
 
     @property
     def content_type(self):
@@ -187,28 +192,8 @@ class _FilterStart(ctypes.Structure):
     ]
 
 
-class FilterStart:
+class FilterStart(_Texts):
     """A body that is about to be filtered; for the begin function only."""
-
-    def __init__(self, raw):
-        self._raw = raw
-
-    def _text(self, name):
-        length = getattr(self._raw, name + "_len")
-        return ctypes.string_at(getattr(self._raw, name), length).decode("latin-1")
-
-    @property
-    def method(self):
-        return self._text("method")
-
-    @property
-    def url(self):
-        return self._text("url")
-
-    @property
-    def argument(self):
-        """What VCL passed."""
-        return self._text("arg")
 
     @property
     def config(self):
