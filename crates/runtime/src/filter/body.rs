@@ -23,10 +23,8 @@ const MOST_OUTPUT: u64 = 1032;
 pub struct BodyFilter {
     instance: Arc<Instance>,
     state: State,
-    /// What was taken in, as long as the original may be wanted.
+    /// All that was taken in, as long as the original may still go on instead.
     replay: Option<Vec<u8>>,
-    /// The replay is complete: nothing was left out for being too much.
-    replayable: bool,
     /// The header fields that went out with the body describe the program's output only.
     headers_bind: bool,
     bounds: Bounds,
@@ -99,7 +97,6 @@ impl BodyFilter {
             instance: Arc::clone(instance),
             state: State::Running(Box::new(session)),
             replay: original.then(Vec::new),
-            replayable: original,
             headers_bind: false,
             bounds: Bounds {
                 announced: None,
@@ -156,13 +153,17 @@ impl BodyFilter {
     }
 
     /// Reads input until there is some output, or the end of it, so that a failure up to then can
-    /// still change everything.
+    /// still change everything. After it the header fields are settled: it is too late for the
+    /// original.
     ///
     /// # Errors
     /// Why there is no body. It is logged already.
     pub fn prime(&mut self, upstream: &mut dyn Upstream, log: &mut dyn Log) -> Result<(), String> {
         while let Next::Input = self.next(log)? {
             self.take_in(upstream, log)?;
+        }
+        if !self.is_original() {
+            self.replay = None;
         }
         Ok(())
     }
@@ -181,7 +182,7 @@ impl BodyFilter {
         loop {
             match self.next(log)? {
                 Next::Drain => {
-                    done += self.copy_out(&mut out[done..], log)?;
+                    done += self.copy_out(&mut out[done..], log);
                     if done == out.len() {
                         return Ok(Part::more(done));
                     }
@@ -257,11 +258,11 @@ impl BodyFilter {
         let State::Running(session) = &mut self.state else {
             return Ok(());
         };
-        let (replay, replayable) = (&mut self.replay, &mut self.replayable);
+        let replay = &mut self.replay;
         let limit = self.instance.settings.max_body;
         let filled = session.fill(&mut |room| {
             let part = upstream.read(room)?;
-            remember(replay, replayable, limit, &room[..part.length]);
+            remember(replay, limit, &room[..part.length]);
             Some(part)
         });
         match filled {
@@ -291,7 +292,7 @@ impl BodyFilter {
             Ok(length) => {
                 let (now, later) = bytes.split_at(length);
                 let limit = self.instance.settings.max_body;
-                remember(&mut self.replay, &mut self.replayable, limit, now);
+                remember(&mut self.replay, limit, now);
                 self.figures.input += length as u64;
                 if session.is_full() {
                     self.submit(log)?;
@@ -320,20 +321,27 @@ impl BodyFilter {
         }
     }
 
-    fn copy_out(&mut self, out: &mut [u8], log: &mut dyn Log) -> Result<usize, String> {
+    fn copy_out(&mut self, out: &mut [u8], log: &mut dyn Log) -> usize {
         let State::Running(session) = &mut self.state else {
-            return Ok(0);
+            return 0;
         };
-        let piece = match session.output() {
-            Ok(piece) => piece,
+        let piece = session.output().and_then(|piece| {
+            let length = piece.len().min(out.len());
+            let checked = self.bounds.check(&self.figures, length as u64, false);
+            checked.map(|()| &piece[..length])
+        });
+        match piece {
+            Ok(piece) => {
+                let length = piece.len();
+                out[..length].copy_from_slice(piece);
+                self.took(length);
+                length
+            }
             Err(failure) => {
                 self.fail(&failure, log);
-                return Ok(0);
+                0
             }
-        };
-        let length = piece.len().min(out.len());
-        out[..length].copy_from_slice(&piece[..length]);
-        self.took(length, log)
+        }
     }
 
     fn pour_out(
@@ -344,7 +352,12 @@ impl BodyFilter {
         let State::Running(session) = &mut self.state else {
             return Ok(());
         };
-        let piece = match session.output() {
+        // Too much is found out before it is handed on.
+        let piece = session.output().and_then(|piece| {
+            let checked = self.bounds.check(&self.figures, piece.len() as u64, false);
+            checked.map(|()| piece)
+        });
+        let piece = match piece {
             Ok(piece) => piece,
             Err(failure) => {
                 self.fail(&failure, log);
@@ -352,15 +365,13 @@ impl BodyFilter {
             }
         };
         let length = piece.len();
-        // Too much is found out before it is handed on.
-        if let Err(failure) = self.bounds.check(&self.figures, length as u64, false) {
-            self.fail(&failure, log);
-            return Ok(());
-        }
         match sink(piece) {
-            Sent::More => self.took(length, log).map(drop),
+            Sent::More => {
+                self.took(length);
+                Ok(())
+            }
             Sent::Enough => {
-                self.figures.output += length as u64;
+                self.took(length);
                 self.end(Verdict::Ok, false, Fate::Rebuilt, log);
                 self.state = State::Finished;
                 Ok(())
@@ -370,18 +381,12 @@ impl BodyFilter {
     }
 
     /// So much output was taken: there is no way back.
-    fn took(&mut self, length: usize, log: &mut dyn Log) -> Result<usize, String> {
-        if let Err(failure) = self.bounds.check(&self.figures, length as u64, false) {
-            self.replay = None;
-            self.fail(&failure, log);
-            return Ok(0);
-        }
+    fn took(&mut self, length: usize) {
         if let State::Running(session) = &mut self.state {
             session.consume(length as u64);
         }
         self.figures.output += length as u64;
         self.replay = None;
-        Ok(length)
     }
 
     fn pull_original(
@@ -442,7 +447,7 @@ impl BodyFilter {
                 None => report::error(log, name, &failure.to_string()),
             }
         }
-        let original = self.replayable && self.replay.is_some() && !self.headers_bind;
+        let original = self.replay.is_some() && !self.headers_bind;
         if self.instance.settings.on_failure == OnFailure::Original && !original {
             let why = "the original body can't be delivered any more";
             report::error(log, name, why);
@@ -493,11 +498,10 @@ impl BodyFilter {
     }
 }
 
-/// Keeps input as long as the original may be wanted.
-fn remember(replay: &mut Option<Vec<u8>>, replayable: &mut bool, limit: u64, bytes: &[u8]) {
+/// Keeps input as long as the original may be wanted, and it is not too much to be kept.
+fn remember(replay: &mut Option<Vec<u8>>, limit: u64, bytes: &[u8]) {
     if let Some(kept) = replay {
         if (kept.len() + bytes.len()) as u64 > limit {
-            *replayable = false;
             *replay = None;
         } else {
             kept.extend_from_slice(bytes);
