@@ -1,8 +1,12 @@
 //! The command line.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+
+/// Between two requests of one command, as curl has it.
+const NEXT: &str = "--next";
 
 /// Runs HTTP programs in KVM virtual machines, as the Varnish module does, without Varnish.
 #[derive(Debug, Parser)]
@@ -20,11 +24,14 @@ const EXIT_CODES: &str = "Exit status: 0 the program answered, or is ready; 1 it
 pub(crate) enum Command {
     /// Starts a program up to its wait call and shows what it prints.
     Run(Run),
-    /// Makes one request: the body goes to standard output, everything else to standard error.
+    /// Makes requests: the bodies go to standard output, everything else to standard error.
+    ///
+    /// Options of a further request to the same started program stand behind --next:
+    /// tinykvm call PROGRAM --url /one --next --url /two -X POST --body FILE
     Call(Call),
     /// Sends a body through a filter: what becomes of it goes to standard output.
     Filter(Filter),
-    /// Measures warm calls.
+    /// Measures warm calls. Requests behind --next (see `call`) take turns.
     Bench(Bench),
     /// Says whether programs can run on this host, and what to do if not; or what files a program
     /// needs to start.
@@ -35,15 +42,79 @@ pub(crate) enum Command {
     Learn(Learn),
 }
 
+impl Arguments {
+    /// Reads the command line of this process. Ends it with a message if it makes no sense, and
+    /// after `--help`.
+    pub(crate) fn read() -> Self {
+        Self::from_words(std::env::args_os().collect()).unwrap_or_else(|error| error.exit())
+    }
+
+    /// The same for these words, of which the first is the command's own name.
+    fn from_words(words: Vec<OsString>) -> Result<Self, clap::Error> {
+        match words.get(1).and_then(|command| command.to_str()) {
+            Some("call" | "bench") => Self::with_requests(&words),
+            Some("run" | "learn") => Self::with_main_arguments(&words),
+            _ => Self::try_parse_from(words),
+        }
+    }
+
+    /// Requests behind the first are commands of their own for the parser.
+    fn with_requests(words: &[OsString]) -> Result<Self, clap::Error> {
+        let mut groups = words.split(|word| word == NEXT);
+        let mut arguments = Self::try_parse_from(groups.next().unwrap_or_default())?;
+        let name = OsString::from(format!("tinykvm ... {NEXT}"));
+        let further = groups
+            .map(|group| NextRequest::try_parse_from(std::iter::once(&name).chain(group)))
+            .collect::<Result<Vec<_>, _>>()?;
+        if let Command::Call(Call { further: place, .. })
+        | Command::Bench(Bench { further: place, .. }) = &mut arguments.command
+        {
+            *place = further.into_iter().map(|next| next.request).collect();
+        }
+        Ok(arguments)
+    }
+
+    /// Where the configuration names the program, what stands behind `--` is for `main()`; the
+    /// parser would take the first of it for the program.
+    fn with_main_arguments(words: &[OsString]) -> Result<Self, clap::Error> {
+        let dashes = words.iter().position(|word| word == "--");
+        if let Some(at) = dashes
+            && let Ok(mut arguments) = Self::try_parse_from(&words[..at])
+            && let Command::Run(Run { target, main, .. })
+            | Command::Learn(Learn { target, main, .. }) = &mut arguments.command
+            && target.program.is_none()
+            && target.config.is_some()
+        {
+            main.arguments = words[at + 1..].to_vec();
+            return Ok(arguments);
+        }
+        Self::try_parse_from(words)
+    }
+}
+
+/// What stands behind a `--next`.
+#[derive(Debug, Parser)]
+struct NextRequest {
+    #[command(flatten)]
+    request: Request,
+}
+
 /// A program and how it is configured.
 #[derive(Debug, Args)]
 pub(crate) struct Target {
-    /// The program: a static x86-64 Linux executable.
-    pub(crate) program: PathBuf,
+    /// The program: an x86-64 Linux executable. Not needed if --config has a "filename", which it
+    /// replaces.
+    pub(crate) program: Option<PathBuf>,
 
-    /// Configuration as in VCL: JSON text, or the name of a file with it.
-    #[arg(long, value_name = "JSON|FILE")]
+    /// Configuration as in VCL: JSON text, or the name of a file with it. `{ "NAME": { ... } }`
+    /// names the program, too.
+    #[arg(long, value_name = "JSON|FILE", allow_hyphen_values = true)]
     pub(crate) config: Option<String>,
+
+    /// What the program is called. Without this, what --config calls it, or its file without the
+    /// extension.
+    #[arg(long)]
+    pub(crate) name: Option<String>,
 }
 
 /// Options of `run`.
@@ -52,16 +123,23 @@ pub(crate) struct Run {
     #[command(flatten)]
     pub(crate) target: Target,
 
-    /// Arguments of its `main()`.
+    #[command(flatten)]
+    pub(crate) main: MainArguments,
+}
+
+/// Arguments of a program's `main()`.
+#[derive(Debug, Args)]
+pub(crate) struct MainArguments {
+    /// Arguments of its `main()`; behind `--` if --config names the program.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    pub(crate) arguments: Vec<String>,
+    pub(crate) arguments: Vec<OsString>,
 }
 
 /// What is requested.
 #[derive(Debug, Args)]
 pub(crate) struct Request {
     /// The URL that the program gets.
-    #[arg(long, default_value = "/")]
+    #[arg(long, default_value = "/", allow_hyphen_values = true)]
     pub(crate) url: String,
 
     #[command(flatten)]
@@ -72,7 +150,7 @@ pub(crate) struct Request {
 #[derive(Debug, Args)]
 pub(crate) struct Fields {
     /// The argument that the program gets.
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", allow_hyphen_values = true)]
     pub(crate) arg: String,
 
     /// The method; POST if there is a body, else GET.
@@ -100,6 +178,10 @@ pub(crate) struct Call {
     /// Print status and header fields before the body, to standard output.
     #[arg(long, short = 'i')]
     pub(crate) include: bool,
+
+    /// Requests behind the first.
+    #[arg(skip)]
+    pub(crate) further: Vec<Request>,
 }
 
 /// Options of `filter`.
@@ -109,15 +191,15 @@ pub(crate) struct Filter {
     pub(crate) target: Target,
 
     /// The URL of the request.
-    #[arg(long, default_value = "/")]
+    #[arg(long, default_value = "/", allow_hyphen_values = true)]
     pub(crate) url: String,
 
     /// The argument that VCL would pass.
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", allow_hyphen_values = true)]
     pub(crate) arg: String,
 
     /// The configuration that VCL would pass.
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", allow_hyphen_values = true)]
     pub(crate) filter_config: String,
 
     /// The body is in this file; `-` is standard input.
@@ -161,6 +243,14 @@ pub(crate) struct Bench {
     /// How many threads call at the same time, each with a VM of its own.
     #[arg(long, short = 't', default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..))]
     pub(crate) threads: u8,
+
+    /// The status that each answer has to have. Without this, one of 400 or more is a failure.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(100..=999))]
+    pub(crate) status: Option<u16>,
+
+    /// Requests behind the first.
+    #[arg(skip)]
+    pub(crate) further: Vec<Request>,
 }
 
 /// Options of `doctor`.
@@ -177,7 +267,7 @@ pub(crate) struct Learn {
     pub(crate) target: Target,
 
     /// Make a request with this URL when the program is ready. Can be given several times.
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     pub(crate) url: Vec<String>,
 
     /// Print only JSON, as it can be given to `--config`.
@@ -187,7 +277,6 @@ pub(crate) struct Learn {
     #[command(flatten)]
     pub(crate) fields: Fields,
 
-    /// Arguments of its `main()`.
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    pub(crate) arguments: Vec<String>,
+    #[command(flatten)]
+    pub(crate) main: MainArguments,
 }

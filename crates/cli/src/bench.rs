@@ -1,13 +1,14 @@
 //! `tinykvm bench`.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use tinykvm_runtime::{PlainTransaction, Program, Verdict};
 
 use crate::args::Bench;
-use crate::call::Prepared;
+use crate::call::{Prepared, prepare_all};
 use crate::console::{Error, print, status};
 
 /// Calls before the measured ones, by each thread.
@@ -15,7 +16,7 @@ const WARM_UP: u32 = 100;
 
 /// Measures warm calls, each with its reset.
 pub(crate) fn bench(options: &Bench) -> Result<ExitCode, Error> {
-    let prepared = options.request.prepare()?;
+    let requests = prepare_all(&options.request, &options.further)?;
     let threads = options.threads;
     let forks = format!(r#"{{"concurrency": {threads}}}"#);
     let configured = options.target.configure(&forks, false)?;
@@ -28,7 +29,7 @@ pub(crate) fn bench(options: &Bench) -> Result<ExitCode, Error> {
     let boot = booting.elapsed();
     let results: Vec<_> = thread::scope(|scope| {
         let running: Vec<_> = (0..threads)
-            .map(|_| scope.spawn(|| measure(program, &prepared, options.count)))
+            .map(|_| scope.spawn(|| measure(program, &requests, options)))
             .collect();
         running
             .into_iter()
@@ -47,8 +48,8 @@ pub(crate) fn bench(options: &Bench) -> Result<ExitCode, Error> {
                 for line in &failed.lines {
                     eprintln!("{line}");
                 }
-                eprintln!("tinykvm: a call ended with verdict {}", failed.verdict);
-                return Ok(status(failed.verdict));
+                eprintln!("tinykvm: {}", failed.what);
+                return Ok(failed.status);
             }
             Err(_) => return Err(Error::Argument("a thread of the benchmark died".to_owned())),
         }
@@ -58,37 +59,67 @@ pub(crate) fn bench(options: &Bench) -> Result<ExitCode, Error> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A call that was not answered.
+/// A call that was not answered, or not as it should be.
 struct Failed {
-    verdict: Verdict,
+    what: String,
+    status: ExitCode,
     lines: Vec<String>,
 }
 
-/// The times of `count` calls.
+/// The times of `count` calls, for which the requests take turns.
 fn measure(
-    program: &std::sync::Arc<Program>,
-    prepared: &Prepared,
-    count: u32,
+    program: &Arc<Program>,
+    requests: &[Prepared],
+    options: &Bench,
 ) -> Result<Vec<Duration>, Failed> {
-    let request = prepared.request();
-    let mut transaction = prepared.transaction();
-    let mut times = Vec::with_capacity(usize::try_from(count).unwrap_or(0));
-    for number in 0..WARM_UP + count {
-        forget(&mut transaction);
+    let mut turns: Vec<_> = requests
+        .iter()
+        .map(|prepared| (prepared.request(), prepared.transaction()))
+        .collect();
+    let mut times = Vec::with_capacity(usize::try_from(options.count).unwrap_or(0));
+    let several = u32::try_from(turns.len()).unwrap_or(u32::MAX);
+    // Each request has been made before it is measured.
+    let warm_up = WARM_UP.next_multiple_of(several);
+    for number in 0..warm_up.saturating_add(options.count) {
+        let turn = usize::try_from(number % several).unwrap_or(0);
+        let (request, transaction) = &mut turns[turn];
+        forget(transaction);
         let start = Instant::now();
-        let response = program.call(&request, &mut transaction);
-        let (verdict, body) = (response.verdict, response.body);
+        let response = program.call(request, transaction);
+        let (verdict, answered, body) = (response.verdict, response.status, response.body);
         drop(body);
         let time = start.elapsed();
+        let url = String::from_utf8_lossy(request.url);
         if verdict != Verdict::Ok {
-            let lines = transaction.errors;
-            return Err(Failed { verdict, lines });
+            return Err(Failed {
+                what: format!("a call of {url} ended with verdict {verdict}"),
+                status: status(verdict),
+                lines: std::mem::take(&mut transaction.errors),
+            });
         }
-        if number >= WARM_UP {
+        if !is_expected(answered, options.status) {
+            let expected = options
+                .status
+                .map_or_else(|| "below 400".to_owned(), |wanted| wanted.to_string());
+            return Err(Failed {
+                what: format!(
+                    "a call of {url} was answered with status {answered}, not {expected} \
+                     (--status says which one is expected)"
+                ),
+                status: ExitCode::FAILURE,
+                lines: std::mem::take(&mut transaction.logged),
+            });
+        }
+        if number >= warm_up {
             times.push(time);
         }
     }
     Ok(times)
+}
+
+/// Whether an answer with this status is what was to be measured.
+fn is_expected(answered: u16, wanted: Option<u16>) -> bool {
+    wanted.map_or(answered < 400, |wanted| answered == wanted)
 }
 
 /// Makes a used transaction as good as new.

@@ -4,8 +4,9 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use tinykvm_runtime::{CallRequest, PlainTransaction, Response, Verdict};
+use tinykvm_runtime::{CallRequest, PlainTransaction, Program, Response, Verdict};
 
 use crate::args::{Call, Fields, Request};
 use crate::console::{Error, print, status};
@@ -98,19 +99,34 @@ impl Prepared {
     }
 }
 
-/// Makes one request and shows the response.
+/// The first request of a command and those behind `--next`.
+pub(crate) fn prepare_all(first: &Request, further: &[Request]) -> Result<Vec<Prepared>, Error> {
+    let all = std::iter::once(first).chain(further);
+    all.map(Request::prepare).collect()
+}
+
+/// Makes the requests and shows the responses. The exit status is that of the first failure.
 pub(crate) fn call(options: &Call) -> Result<ExitCode, Error> {
-    let prepared = options.request.prepare()?;
+    let requests = prepare_all(&options.request, &options.further)?;
     let configured = options.target.configure("{}", false)?;
+    let mut worst = Verdict::Ok;
+    for prepared in &requests {
+        let verdict = one(&configured.program, prepared, options.include)?;
+        if worst == Verdict::Ok {
+            worst = verdict;
+        }
+    }
+    Ok(status(worst))
+}
+
+fn one(program: &Arc<Program>, prepared: &Prepared, include: bool) -> Result<Verdict, Error> {
     let mut transaction = prepared.transaction();
-    let response = configured
-        .program
-        .call(&prepared.request(), &mut transaction);
+    let response = program.call(&prepared.request(), &mut transaction);
     for line in transaction.errors.iter().chain(&transaction.logged) {
         eprintln!("{line}");
     }
     let head = head(&response, &transaction);
-    if options.include {
+    if include {
         print(head.as_bytes())?;
     } else {
         eprint!("{head}");
@@ -125,7 +141,7 @@ pub(crate) fn call(options: &Call) -> Result<ExitCode, Error> {
         }
         print(&chunk[..count])?;
     }
-    Ok(status(verdict))
+    Ok(verdict)
 }
 
 /// Status and header fields of the response.

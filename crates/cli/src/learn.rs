@@ -119,14 +119,9 @@ pub(crate) fn learn(options: &Learn) -> Result<ExitCode, Error> {
     let requests: Vec<_> = requests.collect::<Result<_, _>>()?;
     let recorder = Arc::new(Recorder::default());
     let journal = Arc::clone(&recorder);
-    let configured = options.target.configure_with("{}", journal)?;
+    let configured = options.target.configure_with("{}", |_| journal)?;
     let program = &configured.program;
-    if !options.arguments.is_empty() {
-        let arguments = options.arguments.iter().map(|one| one.clone().into_bytes());
-        configured
-            .programs
-            .main_arguments(program.name(), arguments.collect())?;
-    }
+    configured.set_main_arguments(&options.main)?;
     configured.programs.audit(program.name())?;
     eprint!("{WARNING}");
     let mut worst = Verdict::Ok;
@@ -162,19 +157,17 @@ pub(crate) fn learn(options: &Learn) -> Result<ExitCode, Error> {
         ..reduce::reduce(&record.paths, &record.places, &home)
     };
     eprint!("{REMARKS}");
-    print(report(options, program.name(), &rules)?.as_bytes())?;
+    print(report(options, program.name(), &configured.file, &rules)?.as_bytes())?;
     Ok(status(worst))
 }
 
 /// What is printed: VCL, and the same as JSON.
-fn report(options: &Learn, name: &str, rules: &Rules) -> Result<String, Error> {
+fn report(options: &Learn, name: &str, file: &str, rules: &Rules) -> Result<String, Error> {
     let json = serde_json::to_string_pretty(&rules.json())
         .map_err(|error| Error::Argument(error.to_string()))?;
     if options.json {
         return Ok(format!("{json}\n"));
     }
-    let program = &options.target.program;
-    let file = std::path::absolute(program).unwrap_or_else(|_| program.clone());
     let file = serde_json::json!({ "filename": file });
     let vcl = rules.vcl(name);
     Ok(format!(

@@ -20,12 +20,10 @@ mod target;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use args::{Arguments, Command};
 
 fn main() -> ExitCode {
-    let outcome = match Arguments::parse().command {
+    let outcome = match Arguments::read().command {
         Command::Run(options) => run::run(&options),
         Command::Call(options) => call::call(&options),
         Command::Filter(options) => filter::filter(&options),

@@ -9,16 +9,7 @@ use crate::console::{Error, status};
 pub(crate) fn run(options: &Run) -> Result<ExitCode, Error> {
     let configured = options.target.configure("{}", true)?;
     let program = &configured.program;
-    if !options.arguments.is_empty() {
-        let arguments = options
-            .arguments
-            .iter()
-            .map(|argument| argument.clone().into_bytes())
-            .collect();
-        configured
-            .programs
-            .main_arguments(program.name(), arguments)?;
-    }
+    configured.set_main_arguments(&options.main)?;
     Ok(match program.wait_until_ready() {
         Ok(()) => ExitCode::SUCCESS,
         Err((verdict, reason)) => {

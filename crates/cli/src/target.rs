@@ -1,11 +1,12 @@
 //! The program that a command is about.
 
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tinykvm_runtime::{Journal, Program, Programs};
+use tinykvm_runtime::{Document, Journal, Program, Programs};
 
-use crate::args::Target;
+use crate::args::{MainArguments, Target};
 use crate::console::{Error, Terminal};
 
 /// A configured program. The table must live as long as it is used.
@@ -15,39 +16,81 @@ pub(crate) struct Configured {
     pub(crate) programs: Programs,
     /// The program.
     pub(crate) program: Arc<Program>,
+    /// Its file, absolute.
+    pub(crate) file: String,
+}
+
+impl Configured {
+    /// Replaces the arguments of its `main()`, if the command line has some.
+    pub(crate) fn set_main_arguments(&self, arguments: &MainArguments) -> Result<(), Error> {
+        let arguments = arguments.arguments.iter();
+        let arguments: Vec<_> = arguments.map(|one| one.as_bytes().to_vec()).collect();
+        if !arguments.is_empty() {
+            let name = self.program.name();
+            self.programs.main_arguments(name, arguments)?;
+        }
+        Ok(())
+    }
 }
 
 impl Target {
     /// Configures the program; `extra` is a configuration that the command itself wants, which
     /// the user's overrides.
     pub(crate) fn configure(&self, extra: &str, output: bool) -> Result<Configured, Error> {
-        let journal = Arc::new(Terminal::new(&name_of(&self.program), output));
-        self.configure_with(extra, journal)
+        self.configure_with(extra, |name| Arc::new(Terminal::new(name, output)))
     }
 
-    /// The same with another journal.
-    pub(crate) fn configure_with(
+    /// The same with another journal, made for the program's name.
+    pub(crate) fn configure_with<J: Journal + 'static>(
         &self,
         extra: &str,
-        journal: Arc<dyn Journal>,
+        journal: impl FnOnce(&str) -> Arc<J>,
     ) -> Result<Configured, Error> {
-        let name = name_of(&self.program);
-        let programs = Programs::with_journal(journal);
-        let path = self
-            .program
-            .to_str()
-            .ok_or_else(|| Error::Argument("the program's path is not UTF-8".to_owned()))?;
-        // Not expanded like a path in a configuration: the shell has done that.
-        let filename = serde_json::json!({ "filename": path }).to_string();
+        let document = match &self.config {
+            Some(config) => Some(Document::parse(&text_of(config)?)?),
+            None => None,
+        };
+        let file = self.file(document.as_ref())?;
+        let name = match (&self.name, document.as_ref().and_then(Document::name)) {
+            (Some(name), _) => name.clone(),
+            (None, Some(name)) => name.to_owned(),
+            (None, None) => name_of(Path::new(&file)),
+        };
+        let programs = Programs::with_journal(journal(&name));
+        // Not expanded like a path in a configuration: the shell, or that, has done it.
+        let filename = serde_json::json!({ "filename": file }).to_string();
         programs.configure(&name, &filename)?;
         programs.configure(&name, extra)?;
-        if let Some(config) = &self.config {
-            programs.configure(&name, &text_of(config)?)?;
+        if let Some(document) = &document {
+            programs.configure(&name, document.text())?;
+            // What the command line says is meant for this time.
+            programs.configure(&name, &filename)?;
         }
         let program = programs
             .get(&name)
             .ok_or_else(|| Error::Argument("no such program".to_owned()))?;
-        Ok(Configured { programs, program })
+        Ok(Configured {
+            programs,
+            program,
+            file,
+        })
+    }
+
+    /// The program's file, absolute: that of the command line, else that of the configuration.
+    fn file(&self, document: Option<&Document>) -> Result<String, Error> {
+        let file = match (&self.program, document.and_then(Document::file)) {
+            (Some(file), _) => file.clone(),
+            (None, Some(file)) => PathBuf::from(file),
+            (None, None) => {
+                let missing = "which program? Name its file, or a --config with a \"filename\"";
+                return Err(Error::Argument(missing.to_owned()));
+            }
+        };
+        let file = std::path::absolute(&file)
+            .map_err(|source| Error::io(file.display().to_string(), source))?;
+        file.into_os_string()
+            .into_string()
+            .map_err(|_| Error::Argument("the program's path is not UTF-8".to_owned()))
     }
 }
 

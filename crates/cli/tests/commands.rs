@@ -24,6 +24,10 @@ static void get(const char *url, const char *arg)
 {
     if (strcmp(url, "/crash") == 0)
         __builtin_trap();
+    if (strcmp(url, "/404") == 0)
+        backend_response_str(404, "text/plain", "nothing\n");
+    if (strcmp(url, "/name") == 0)
+        backend_response_str(200, "text/plain", getenv("KVM_NAME"));
     http_append_str(TINYKVM_RESPONSE, "X-Arg: yes");
     printf("got %s %s\n", url, arg);
     backend_response_str(201, "text/plain", "hello\n");
@@ -57,6 +61,8 @@ fn main() -> ExitCode {
         Case::kvm("call", call_command),
         Case::kvm("filter", filter_command),
         Case::kvm("bench", bench_command),
+        Case::kvm("several requests to one started program", several_requests),
+        Case::kvm("name and file from the configuration", from_configuration),
         Case::new("doctor of a program", doctor_of_a_program),
         Case::new(
             "doctor of a program with libraries beside it",
@@ -159,6 +165,13 @@ fn call_command() -> Result<(), String> {
     );
     assert!(err.contains("got /u a b"), "{err}");
     assert!(err.contains("verdict=ok status=201"), "{err}");
+    // What begins with a dash is an argument like others.
+    for argument in ["-r", "--url", "-"] {
+        let call = ["call", &program, "--arg", argument];
+        let (status, _, err) = finished(&mut command(&call));
+        assert_eq!(status, 0, "{err}");
+        assert!(err.contains(&format!("got / {argument}\n")), "{err}");
+    }
     let (status, out, err) = finished(&mut command(&["call", &program, "--url", "/crash"]));
     assert_eq!((status, out.as_str()), (1, ""));
     assert!(
@@ -192,6 +205,104 @@ fn bench_command() -> Result<(), String> {
     let (status, _, err) = finished(&mut command(&["bench", &program, "--url", "/crash"]));
     assert_eq!(status, 1);
     assert!(err.contains("verdict fault"), "{err}");
+
+    // What is measured is answers, not how fast there are none.
+    let bench = ["bench", &program, "-n", "5", "--url", "/404"];
+    let (status, out, err) = finished(&mut command(&bench));
+    assert_eq!((status, out.as_str()), (1, ""), "{err}");
+    assert!(err.contains("/404") && err.contains("status 404"), "{err}");
+    for (expected, wanted) in [("404", 0), ("200", 1)] {
+        let options = [&bench[..], &["--status", expected]].concat();
+        assert_eq!(finished(&mut command(&options)).0, wanted, "{expected}");
+    }
+    // A later request that fails is found, too.
+    let options = ["bench", &program, "-n", "5", "--next", "--url", "/404"];
+    assert_eq!(finished(&mut command(&options)).0, 1);
+    let options = [
+        &options[..],
+        &["--next", "--url", "/name", "--status", "200"],
+    ]
+    .concat();
+    let (status, _, err) = finished(&mut command(&options));
+    assert_eq!(status, 2);
+    assert!(err.contains("--status"), "{err}");
+    Ok(())
+}
+
+fn several_requests() -> Result<(), String> {
+    let program = program();
+    let next = ["--next", "--url", "/name", "--next", "--body", "/dev/null"];
+    let call = [&["call", &program, "--url", "/404", "-i"], &next[..]].concat();
+    let (status, out, err) = finished(&mut command(&call));
+    assert_eq!(status, 0, "{err}");
+    let statuses: Vec<_> = out
+        .split("status: ")
+        .skip(1)
+        .map(|text| &text[..3])
+        .collect();
+    assert_eq!(statuses, ["404", "200", "201"], "{out}");
+    assert_eq!(err.matches("ready after").count(), 1, "{err}");
+    // The first failure is what the exit status tells, and the rest is done all the same.
+    let call = [
+        "call", &program, "--url", "/crash", "--next", "--url", "/name",
+    ];
+    let (status, out, _) = finished(&mut command(&call));
+    assert_eq!(status, 1);
+    assert!(!out.is_empty());
+    Ok(())
+}
+
+fn from_configuration() -> Result<(), String> {
+    let program = program();
+    let file = std::env::temp_dir().join(format!("tinykvm-config-{}.json", std::process::id()));
+    let path = file.to_str().unwrap();
+    let named = format!(r#"{{ "shop": {{ "filename": "{program}" }} }}"#);
+    let plain = format!("// a program\n{{ \"filename\": \"{program}\" }}");
+    std::fs::write(&file, &plain).unwrap();
+    let stem = std::path::Path::new(&program).file_stem().unwrap();
+    let stem = stem.to_str().unwrap();
+    let ways: [(&[&str], &str); 6] = [
+        (&["--config", path], stem),
+        (&["--config", &plain], stem),
+        (&["--config", &named], "shop"),
+        (&["--config", &named, "--name", "other"], "other"),
+        (&[&program, "--name", "other"], "other"),
+        // The command line goes before the configuration.
+        (
+            &[
+                &program,
+                "--config",
+                r#"{ "shop": { "filename": "/nowhere" } }"#,
+            ],
+            "shop",
+        ),
+    ];
+    for (way, name) in ways {
+        let call = [&["call", "--url", "/name"], way].concat();
+        let (status, out, err) = finished(&mut command(&call));
+        assert_eq!((status, out.as_str()), (0, name), "{way:?}: {err}");
+    }
+    for command_line in [
+        &["run", "--config", path, "--", "--one"][..],
+        &["run", &program, "--one"],
+    ] {
+        let (status, out, err) = finished(&mut command(command_line));
+        assert_eq!((status, out.as_str()), (0, "--one\n"), "{err}");
+    }
+    std::fs::remove_file(&file).unwrap();
+    for lacking in [
+        &["call"][..],
+        &["call", "--config", r#"{ "concurrency": 1 }"#],
+    ] {
+        let (status, _, err) = finished(&mut command(lacking));
+        assert_eq!(status, 2);
+        assert!(err.contains("\"filename\""), "{err}");
+    }
+    // The line is that of the whole text.
+    let wrong = "{\n  \"shop\": {\n    \"filname\": \"/x\"\n  }\n}";
+    let (status, _, err) = finished(&mut command(&["call", "--config", wrong]));
+    assert_eq!(status, 2);
+    assert!(err.contains("line 3") && err.contains("filname"), "{err}");
     Ok(())
 }
 

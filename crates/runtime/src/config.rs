@@ -13,6 +13,7 @@ use std::time::Duration;
 use thiserror::Error;
 use tinykvm_linux::ConnectRules;
 
+pub use json::Document;
 pub(crate) use json::apply;
 
 use crate::permissions::PathSetting;

@@ -49,7 +49,7 @@ mod transaction;
 mod transfer;
 mod verdict;
 
-pub use config::ConfigError;
+pub use config::{ConfigError, Document};
 pub use counters::{Counters, counters};
 pub use filter::{Begun, BodyFilter, FilterRequest, Part, Sent, Upstream};
 pub use journal::{Journal, Used};
