@@ -34,6 +34,7 @@ pub(crate) use file::{HostFile, metadata as host_metadata};
 pub(crate) use memory_file::{MemoryFileId, memfd_create};
 pub(crate) use pipe::{PipeEnd, pipe, pipe2};
 pub(crate) use signals::{SignalSet, SignalSetId, signalfd, signalfd4};
+pub(crate) use stream::is_terminal;
 pub(crate) use timer::{TimerId, timerfd_create, timerfd_gettime, timerfd_settime};
 
 /// What a descriptor stands for. A clone is the same object.
@@ -238,7 +239,8 @@ impl Object {
     /// Requests of `ioctl` that not everything answers.
     pub(crate) fn ioctl(&self, context: &mut Context<'_>, request: u32) -> Answer {
         match self {
-            Self::Input | Self::Output(_) => stream::ioctl(context, request),
+            Self::Input => stream::ioctl(context, None, request),
+            Self::Output(stream) => stream::ioctl(context, Some(*stream), request),
             Self::Pipe(end) => end.ioctl(context, request),
             Self::Pair(_) | Self::Socket(_) => network::ioctl(context, request),
             Self::File(file) => file::ioctl(context, file, request),

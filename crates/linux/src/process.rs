@@ -43,9 +43,10 @@ pub struct ProcessOptions {
     pub memory: u64,
     /// The most threads at a time. Each one costs the host about a kilobyte, and its vector state.
     pub threads: usize,
-    /// Descriptors 0 to 2 look like a terminal. C libraries then write each line of output when
-    /// it is complete; otherwise they collect it in a buffer, which is lost if the guest is
-    /// reset before it is full.
+    /// Standard input and output look like a terminal. C libraries then write each line of output
+    /// when it is complete; otherwise they collect it in a buffer, which is lost if the guest is
+    /// reset before it is full. Standard error is never one: nobody collects it, and a program
+    /// that finds a terminal there colours its messages, which go to a log.
     pub terminal: bool,
     /// Where its sockets may go.
     pub connect: ConnectRules,

@@ -205,6 +205,21 @@ pub(crate) struct Settings {
 /// One mebibyte, the unit of sizes in configurations.
 pub(crate) const MIB: u64 = 1 << 20;
 
+/// What stands in every environment. Nobody looks at a program's output but by a log: the last two
+/// ask it not to colour what it writes to the terminal that its standard output is.
+const STANDARD: [&str; 5] = [
+    "LC_TYPE=C",
+    "LC_ALL=C",
+    "USER=root",
+    "TERM=dumb",
+    "NO_COLOR=1",
+];
+
+/// The name of an environment string.
+fn name_of(string: &[u8]) -> Option<&[u8]> {
+    string.split(|&byte| byte == b'=').next()
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -258,12 +273,18 @@ impl Settings {
         self.max_request_memory.min(self.max_memory)
     }
 
-    /// The environment of `main()`: the fixed strings, the configured ones, and what says which
-    /// program this is.
+    /// The environment of `main()`: the standard strings, the configured ones, and what says which
+    /// program this is. Of two with the same name the later one takes the place of the other:
+    /// which of them a program would find is up to its C library.
     pub(crate) fn full_environment(&self, name: &str) -> Vec<Vec<u8>> {
         let text = |text: &str| text.as_bytes().to_vec();
-        let mut all = vec![text("LC_TYPE=C"), text("LC_ALL=C"), text("USER=root")];
-        all.extend(self.environment.iter().cloned());
+        let mut all: Vec<Vec<u8>> = STANDARD.map(text).into();
+        for string in &self.environment {
+            match all.iter_mut().find(|it| name_of(it) == name_of(string)) {
+                Some(earlier) => earlier.clone_from(string),
+                None => all.push(string.clone()),
+            }
+        }
         all.extend([
             format!("KVM_NAME={name}").into_bytes(),
             format!("KVM_GROUP={}", self.group).into_bytes(),

@@ -158,6 +158,11 @@ fn ioctl_without_and_with_a_terminal() {
     };
     let mut machine = Machine::with(&terminal);
     let buffer = machine.room(36);
+    // Standard error is none: what is coloured there would be so in a log.
+    for request in [0x5401, 0x5402, 0x5413, 0x540f] {
+        machine.value("ioctl", &[0, request, buffer]);
+        machine.fails("ioctl", &[2, request, buffer], ENOTTY);
+    }
     machine.value("ioctl", &[1, 0x5401, buffer]);
     assert_ne!(machine.guest.bytes(buffer, 36), [0; 36]);
     machine.value("ioctl", &[1, 0x5402, buffer]);

@@ -1,4 +1,6 @@
 //! Descriptors 0 to 2 at the start: no input, and output to the host.
+//!
+//! Each is an end of a pipe. If the process is to have a terminal, the first two are one.
 
 use crate::Stream;
 use crate::context::{Answer, Context};
@@ -18,6 +20,11 @@ pub(super) fn write(context: &mut Context<'_>, stream: Stream, bytes: &[u8]) -> 
     bytes.len()
 }
 
+/// Whether this is a terminal: input (`None`) or one of the outputs.
+pub(crate) fn is_terminal(context: &Context<'_>, stream: Option<Stream>) -> bool {
+    context.process.options().terminal && stream != Some(Stream::Err)
+}
+
 /// Something that differs between input (`None`) and the two outputs.
 pub(super) fn metadata(context: &Context<'_>, stream: Option<Stream>) -> Metadata {
     let inode = match stream {
@@ -25,7 +32,7 @@ pub(super) fn metadata(context: &Context<'_>, stream: Option<Stream>) -> Metadat
         Some(Stream::Out) => 2,
         Some(Stream::Err) => 3,
     };
-    if context.process.options().terminal {
+    if is_terminal(context, stream) {
         return Metadata {
             inode,
             special: (TERMINAL_MAJOR, 0),
@@ -40,7 +47,7 @@ pub(super) fn metadata(context: &Context<'_>, stream: Option<Stream>) -> Metadat
 }
 
 /// What C libraries ask of the first three descriptors.
-pub(super) fn ioctl(context: &mut Context<'_>, request: u32) -> Answer {
+pub(super) fn ioctl(context: &mut Context<'_>, stream: Option<Stream>, request: u32) -> Answer {
     // asm-generic/ioctls.h
     const TCGETS: u32 = 0x5401;
     const TCSETS: u32 = 0x5402;
@@ -49,7 +56,7 @@ pub(super) fn ioctl(context: &mut Context<'_>, request: u32) -> Answer {
     const TIOCGWINSZ: u32 = 0x5413;
     const FIONREAD: u32 = 0x541b;
     let argument = context.word(2);
-    let terminal = context.process.options().terminal;
+    let terminal = is_terminal(context, stream);
     match request {
         FIONREAD => context.write(argument, &0_u32.to_le_bytes())?,
         TCGETS if terminal => context.write(argument, termios().as_bytes())?,

@@ -6,13 +6,16 @@ use super::{AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, Right, at, means_descriptor, of_
 use crate::access::{AT_FDCWD, Place};
 use crate::context::{Answer, Context, Failure, copy_out};
 use crate::errno::{EACCES, EINVAL, ENOENT, Errno};
-use crate::object::{Object, host_metadata};
+use crate::object::{Object, host_metadata, is_terminal};
 use crate::stat::{self, Metadata, S_IFLNK, S_IFMT};
 use crate::synthetic::Node;
 use crate::wire::Record;
 
 /// `AT_NO_AUTOMOUNT` and the two that say how fresh it must be (linux/fcntl.h): no difference.
 const AT_HARMLESS: u32 = 0x6800;
+
+/// What `/proc/self/fd/1` points to if it is a terminal.
+const TERMINAL: &[u8] = b"/dev/pts/0";
 
 fn metadata(context: &mut Context<'_>, place: &Place) -> Result<Metadata, Failure> {
     match place {
@@ -221,9 +224,8 @@ fn descriptor_name(context: &Context<'_>, fd: i32) -> Result<Vec<u8>, Failure> {
     let open = context.state().descriptors.get(fd).map_err(|_| ENOENT)?;
     let inode = open.object.metadata(context)?.inode;
     Ok(match &open.object {
-        Object::Input | Object::Output(_) if context.process.options().terminal => {
-            b"/dev/pts/0".to_vec()
-        }
+        Object::Input if is_terminal(context, None) => TERMINAL.to_vec(),
+        Object::Output(stream) if is_terminal(context, Some(*stream)) => TERMINAL.to_vec(),
         Object::Text(text) => text.path.clone(),
         Object::Device(device) => device.path().to_vec(),
         _ => format!("pipe:[{inode}]").into_bytes(),

@@ -22,6 +22,9 @@ fn open_descriptors_have_metadata() {
         machine.value("newfstatat", &[1, empty, buffer, 0x1000]);
         assert_eq!(machine.guest.bytes(buffer, 144), first);
 
+        machine.value("fstat", &[2, buffer]);
+        assert_eq!(u32_at(&machine.guest.bytes(buffer, 144), 24), 0o10200);
+
         let extended = machine.room(256);
         machine.value("statx", &[1, empty, 0x1000, 0x7ff, extended]);
         let extended = machine.guest.bytes(extended, 256);

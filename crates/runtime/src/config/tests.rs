@@ -63,9 +63,27 @@ fn later_documents_override_and_the_environment_grows() {
     assert_eq!(second.environment, [b"A=1".to_vec(), b"B=2".to_vec()]);
     let environment = second.full_environment("prog");
     assert_eq!(environment[0], b"LC_TYPE=C");
-    assert_eq!(environment[4], b"B=2");
+    let at = |string: &[u8]| environment.iter().position(|it| it == string);
+    assert_eq!(at(b"B=2"), at(b"A=1").map(|first| first + 1));
     assert!(environment.contains(&b"KVM_NAME=prog".to_vec()));
     assert!(environment.contains(&b"KVM_DEBUG=0".to_vec()));
+}
+
+#[test]
+fn of_two_environment_strings_with_one_name_the_later_one_stands() {
+    let settings = applied(r#"{"environment": ["A=1", "TERM=vt100", "B=2", "A=3", "AB=4", "A="]}"#);
+    let environment = settings.expect("valid").full_environment("prog");
+    let named = |name: &str| -> Vec<String> {
+        let strings = environment.iter().map(|it| String::from_utf8_lossy(it));
+        let name = format!("{name}=");
+        let named = strings.filter(|it| it.starts_with(&name));
+        named.map(std::borrow::Cow::into_owned).collect()
+    };
+    assert_eq!(named("A"), ["A="]);
+    assert_eq!(named("B"), ["B=2"]);
+    assert_eq!(named("AB"), ["AB=4"]);
+    assert_eq!(named("TERM"), ["TERM=vt100"]);
+    assert_eq!(named("NO_COLOR"), ["NO_COLOR=1"]);
 }
 
 #[test]

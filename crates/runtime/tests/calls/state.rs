@@ -189,8 +189,8 @@ fn environment() -> Result<(), String> {
     );
     bench.get("/").is(
         200,
-        "prog|this|is|LC_TYPE=C|LC_ALL=C|USER=root|FOO=foo|BAR=b r|KVM_NAME=prog|KVM_GROUP=shop|\
-         KVM_TYPE=request|KVM_STATE=state|KVM_DEBUG=0|",
+        "prog|this|is|LC_TYPE=C|LC_ALL=C|USER=root|TERM=dumb|NO_COLOR=1|FOO=foo|BAR=b r|\
+         KVM_NAME=prog|KVM_GROUP=shop|KVM_TYPE=request|KVM_STATE=state|KVM_DEBUG=0|",
     );
     Ok(())
 }
