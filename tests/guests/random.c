@@ -77,6 +77,8 @@ static void request(const struct kvm_request *it)
 	}
 	if (all || strcmp(source, "at_random") == 0) {
 		hex(out, "at_random", (const void *)getauxval(AT_RANDOM), 16);
+		// Programs may write there; the next request finds fresh bytes all the same.
+		memset((void *)getauxval(AT_RANDOM), 0, 16);
 	}
 	if (all || strcmp(source, "prng") == 0) {
 		hex(out, "prng", it->prng, sizeof it->prng);
@@ -107,6 +109,7 @@ int main(void)
 	if (getrandom(at_init, sizeof at_init, 0) != sizeof at_init) {
 		return 1;
 	}
+	memset((void *)getauxval(AT_RANDOM), 0, 16);
 	realtime_at_init = clock_ns(CLOCK_REALTIME);
 	monotonic_at_init = clock_ns(CLOCK_MONOTONIC);
 	set_backend_request(request);

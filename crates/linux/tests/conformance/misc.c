@@ -78,9 +78,14 @@ CASE(auxiliary_vector)
 	IS(getauxval(AT_RANDOM) != 0 && getauxval(AT_PHDR) != 0 && getauxval(AT_ENTRY) != 0);
 	IS(getauxval(AT_UID) == getuid() && getauxval(AT_EUID) == geteuid() && getauxval(AT_GID) == getgid());
 	SAY("%s", (char *)getauxval(AT_PLATFORM));
-	IS(getauxval(AT_MINSIGSTKSZ) >= 2048);
+	IS(getauxval(AT_MINSIGSTKSZ) >= 1024);
 	IS(!memcmp((void *)getauxval(AT_SYSINFO_EHDR), "\177ELF", 4));
 	SAY("%lu", getauxval(9999));
+	// All that a program is started with is its own memory.
+	memset((void *)getauxval(AT_RANDOM), 7, 16);
+	memset((void *)getauxval(AT_PLATFORM), 'x', 6);
+	memset((void *)getauxval(AT_EXECFN), 'x', 1);
+	SAY("%d %s", *(char *)getauxval(AT_RANDOM), (char *)getauxval(AT_PLATFORM));
 }
 
 CASE(system_configuration)

@@ -18,6 +18,7 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::kvm("a thread that fails, and on_error", failing),
         Case::kvm("timers do not catch up", timers),
         Case::kvm("threads and the wait call that is resumed", paused),
+        Case::kvm("a thread that waits finds the environment", environment),
     ]
 }
 
@@ -326,6 +327,48 @@ fn paused() -> Result<(), String> {
     );
     for _ in 0..20 {
         bench.get("/").is(200, "8");
+    }
+    Ok(())
+}
+
+/// Callbacks of a thread that has a stack of its own run on the original one, below what the
+/// program was started with.
+fn environment() -> Result<(), String> {
+    let bench = configured(
+        r#"
+        #include <pthread.h>
+        #include <stdio.h>
+        #include <stdlib.h>
+        #include <sys/auxv.h>
+        #include <tinykvm.h>
+        static char **arguments;
+        static void get(const char *url, const char *arg)
+        {
+            static char text[500];
+            char deep[5000];
+            memset(deep, 'x', sizeof deep);
+            unsigned long *random = (unsigned long *)getauxval(AT_RANDOM);
+            snprintf(text, sizeof text, "%s %s %c %d", arguments[1], getenv("KVM_TYPE"), deep[99],
+                     random[0] != random[1] && random[0] != 0x7878787878787878);
+            backend_response_str(200, "text/plain", text);
+        }
+        static void *wait(void *unused)
+        {
+            set_backend_get(get);
+            wait_for_requests();
+        }
+        int main(int argc, char **argv)
+        {
+            pthread_t thread;
+            arguments = argv;
+            pthread_create(&thread, 0, wait, 0);
+            pthread_join(thread, 0);
+        }
+        "#,
+        r#"{"main_arguments": ["first"]}"#,
+    );
+    for _ in 0..2 {
+        bench.get("/").is(200, "first request x 1");
     }
     Ok(())
 }

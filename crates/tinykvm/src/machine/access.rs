@@ -137,6 +137,17 @@ impl AddressSpace {
         })
     }
 
+    /// Makes the program's random bytes fresh, where it still has them and may write them.
+    pub(super) fn write_random(&mut self, fresh: &[u8]) {
+        if let Some(place) = self.book.random
+            && let Some(found) = self.memory.walk(place)
+            && found.writable
+            && let Some(bytes) = self.memory.physical_mut(found.physical, fresh.len())
+        {
+            bytes.copy_from_slice(fresh);
+        }
+    }
+
     /// Copies `data` into a mapped range, whatever user code may do there.
     pub(super) fn populate(&mut self, address: u64, data: &[u8]) -> Result<(), BadAddress> {
         let mut rest = data;

@@ -149,6 +149,7 @@ impl AddressSpace {
         if self.book.find(start).is_some_and(inside) {
             self.check_count(length)?;
         }
+        self.book.give_up(start, end);
         for (at, area) in self.book.cut(start, end) {
             self.changed = true;
             self.release(at, area.end)?;
@@ -259,6 +260,7 @@ impl AddressSpace {
             self.unmap(start + moved, end - (start + moved))?;
         }
         self.changed = true;
+        self.book.give_up(start, start + moved);
         let pieces = self.book.cut(start, start + moved);
         let mut last = None;
         for (at, area) in pieces {

@@ -152,6 +152,8 @@ pub(super) struct Book {
     /// The parts of the heap and of the arena that have memory ahead; empty until the freeze.
     pub(super) reserves: [(u64, u64); 2],
     pub(super) allow_write_execute: bool,
+    /// Where each call finds fresh random bytes, as long as the program keeps that memory.
+    pub(super) random: Option<u64>,
 }
 
 impl Book {
@@ -163,7 +165,14 @@ impl Book {
             frames,
             reserves: [(0, 0); 2],
             allow_write_execute,
+            random: None,
         }
+    }
+
+    /// The memory of a range is given up, or goes elsewhere: no random bytes are written there
+    /// any more.
+    pub(super) fn give_up(&mut self, start: u64, end: u64) {
+        self.random = self.random.filter(|place| !(start..end).contains(place));
     }
 
     /// Puts the (empty) heap at `start`.

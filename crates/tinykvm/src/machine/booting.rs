@@ -21,7 +21,7 @@ use crate::kvm::time::monotonic_now;
 use crate::mem::{LARGE_PAGE, Mapping, Memfd, Sharing};
 use crate::plan::elf::{ElfError, Image, SegmentPlan};
 use crate::plan::layout::{
-    FIRST_FRAME, HOST_PAGE_RANDOM, HOST_PAGE_VCPU_RECORD, MAIN_PHYSICAL, STACK_SIZE, STACK_TOP,
+    FIRST_FRAME, HOST_PAGE_VCPU_RECORD, MAIN_PHYSICAL, RANDOM, RANDOM_SIZE, STACK_SIZE, STACK_TOP,
     SYSTEM_HOST_PAGE, SYSTEM_VDSO, USER_STUBS,
 };
 use crate::units::{page_down, page_up, to_usize};
@@ -79,13 +79,14 @@ pub struct Loaded {
     pub base: u64,
     /// Where the interpreter is; 0 without one.
     pub interpreter: u64,
-    /// First address above the stack.
+    /// First address above what the start-up code may put on the stack.
     pub stack_top: u64,
     /// Bytes of stack.
     pub stack_size: u64,
     /// The page that the host writes before each call; the program may read it.
     pub host_page: u64,
-    /// Sixteen random bytes in that page, fresh for each call.
+    /// Sixteen random bytes at the top of the stack, fresh for each call. The program may write
+    /// there.
     pub random: u64,
     /// The vDSO image, if there is one.
     pub vdso: Option<u64>,
@@ -106,6 +107,8 @@ pub struct Booting {
     limits: Limits,
     /// Special registers of a fresh program.
     fresh: kvm_sregs,
+    /// The stack pointer that the program started with: its arguments are above.
+    first_rsp: u64,
 }
 
 impl Booting {
@@ -175,10 +178,10 @@ impl Booting {
             phnum,
             base: image.bias(),
             interpreter: interpreter.map_or(0, Image::bias),
-            stack_top: STACK_TOP,
+            stack_top: RANDOM,
             stack_size,
             host_page: SYSTEM_HOST_PAGE,
-            random: SYSTEM_HOST_PAGE + HOST_PAGE_RANDOM,
+            random: RANDOM,
             vdso: options.vdso.map(|_| SYSTEM_VDSO),
         };
         let fresh = *core.vcpu.special();
@@ -189,21 +192,27 @@ impl Booting {
             loaded,
             limits,
             fresh,
+            first_rsp: RANDOM,
         };
-        booting.refresh_host_page()?;
+        booting.refresh()?;
         Ok(booting)
     }
 
-    fn refresh_host_page(&mut self) -> Result<(), EngineError> {
-        let mut random = [0; 32];
+    /// Gives the program clocks and randomness.
+    fn refresh(&mut self) -> Result<(), EngineError> {
+        let mut random = [0; RANDOM_SIZE];
         getrandom::fill(&mut random).map_err(|error| EngineError::System {
             operation: "getrandom",
             source: std::io::Error::other(error),
         })?;
+        let broken = |_| EngineError::Internal("the stack is not mapped");
+        let space = &mut self.core.space;
+        space.write(RANDOM, &random).map_err(broken)?;
+        space.book.random = Some(RANDOM);
         self.core.clock.refresh();
         self.core
             .clock
-            .publish(&mut self.core.space.memory.host_page, &random);
+            .publish(&mut self.core.space.memory.host_page);
         Ok(())
     }
 
@@ -223,6 +232,7 @@ impl Booting {
     pub fn start(&mut self, rip: u64, rsp: u64) {
         self.core.abandon();
         *self.core.vcpu.special_mut() = self.fresh;
+        self.first_rsp = rsp;
         let rflags = USER_RFLAGS;
         *self.core.vcpu.registers_mut() = Registers {
             rip,
@@ -313,8 +323,9 @@ impl Booting {
     fn clear_below_stack(&mut self, rsp: u64) -> Result<u64, EngineError> {
         let bottom = STACK_TOP - self.loaded.stack_size;
         if !(bottom..=STACK_TOP).contains(&rsp) {
-            // The program moved to a stack of its own: calls get the whole original one.
-            return Ok(STACK_TOP);
+            // The program moved to a stack of its own: calls get the original one, below arguments
+            // and environment.
+            return Ok(self.first_rsp.clamp(bottom, STACK_TOP) & !15);
         }
         let top = rsp.saturating_sub(RED_ZONE).max(bottom) & !15;
         let zeros = [0; 4096];

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use crate::kvm::time::{monotonic_now, realtime_now, time_stamp};
 use crate::mem::Mapping;
-use crate::plan::layout::HOST_PAGE_RANDOM;
 
 /// Binary digits behind the point of the multiplier.
 const SHIFT: u32 = 32;
@@ -67,8 +66,8 @@ impl Clock {
         Duration::from_nanos(self.extrapolate(self.monotonic, time_stamp()))
     }
 
-    /// Writes clock and random bytes to the host page (the guest is stopped).
-    pub(super) fn publish(&self, page: &mut Mapping, random: &[u8; 32]) {
+    /// Writes the clock to the host page (the guest is stopped).
+    pub(super) fn publish(&self, page: &mut Mapping) {
         let mut bytes = [0; 44];
         bytes[4..8].copy_from_slice(&SHIFT.to_le_bytes());
         bytes[8..16].copy_from_slice(&self.start.to_le_bytes());
@@ -78,9 +77,6 @@ impl Clock {
         bytes[40..44].copy_from_slice(&u32::from(self.multiplier != 0).to_le_bytes());
         if let Some(place) = page.bytes_mut(0, bytes.len()) {
             place.copy_from_slice(&bytes);
-        }
-        if let Some(place) = page.bytes_mut(HOST_PAGE_RANDOM, random.len()) {
-            place.copy_from_slice(random);
         }
     }
 }

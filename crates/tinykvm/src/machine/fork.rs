@@ -15,7 +15,7 @@ use super::template::Template;
 use crate::arch::x86_64::special::USER_RFLAGS;
 use crate::arch::x86_64::stubs;
 use crate::mem::Mapping;
-use crate::plan::layout::{HOST_PAGE_VCPU_RECORD, MAIN_PHYSICAL, SYSTEM_USER_STUBS};
+use crate::plan::layout::{HOST_PAGE_VCPU_RECORD, MAIN_PHYSICAL, RANDOM_SIZE, SYSTEM_USER_STUBS};
 use crate::units::to_usize;
 use crate::{BadAddress, EngineError, PAGE_SIZE, Registers};
 
@@ -91,10 +91,12 @@ impl Fork {
     pub fn begin(&mut self, budget: Duration) {
         self.core.timer.disarm(&mut self.core.vcpu);
         self.random.fill_bytes(&mut self.fresh);
+        let (bytes, _) = self.fresh.split_at(RANDOM_SIZE);
+        self.core.space.write_random(bytes);
         let now = self.core.clock.refresh();
         self.core
             .clock
-            .publish(&mut self.core.space.memory.host_page, &self.fresh);
+            .publish(&mut self.core.space.memory.host_page);
         self.core.timer.arm(now, budget);
     }
 

@@ -8,13 +8,13 @@
 //!   +0x0000    GDT                         0x7d80_0000_0000  window on main memory, supervisor only
 //!                                          0x7e00_0000_0000  arena: anonymous mappings
 //!   +0x1000    IDT                         0x7fff_0000_0000  interpreter of a dynamic program
-//!   +0x2000    exception stubs             0x7fff_e000_0000  top of the stack, a guard below it
+//!   +0x2000    exception stubs             0x7fff_e000_0000  top of the stack: fresh random bytes first; a guard below it
 //!   +0x3000    TSS, I/O bitmap (3 pages)   0x7fff_ff80_0000  the engine's pages:
 //!   +0x6000    exception stack               +0x00000  memfd +0..+0x7000, supervisor only
 //!   +0x7000    user stubs                    +0x10000  user stubs (RX)
 //!   +0x8000    vector image (4 pages)        +0x11000  vector image (R; RW while booting)
 //!   +0xc000    vector area (4 pages)         +0x18000  vector area (RW), under PVM only
-//!   +0x10000   vDSO image (R X)              +0x20000  host page (R): clock, randomness, vCPU record
+//!   +0x10000   vDSO image (R X)              +0x20000  host page (R): clock, vCPU record
 //!   +0x20000   page tables and frames        +0x21000  vDSO image (R X)
 //! ```
 
@@ -99,9 +99,11 @@ pub(crate) const LOW_ARENA: u64 = 0x1000_0000_0000;
 pub(crate) const STACK_TOP: u64 = 0x7fff_e000_0000;
 /// Largest stack: Linux' default limit. Small programs get a quarter of their memory.
 pub(crate) const STACK_SIZE: u64 = 8 << 20;
+/// Random bytes at the top of the stack, fresh in each call.
+pub(crate) const RANDOM_SIZE: usize = 16;
+/// Where they are: in a page that most calls write anyway, so that a reset has little to do.
+pub(crate) const RANDOM: u64 = STACK_TOP - RANDOM_SIZE as u64;
 
-/// Offset of the random bytes in the host page.
-pub(crate) const HOST_PAGE_RANDOM: u64 = 64;
 /// Offset in the host page of the byte that makes the stub of system calls save vector state.
 pub(crate) const HOST_PAGE_KEEP: u64 = 1024;
 /// Offset in the host page of RAX, RCX, RDX and RIP behind the stub that loads vector state.

@@ -3,7 +3,10 @@
 use std::collections::HashSet;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tinykvm::{Exit, Guest, Limits, MapError, PAGE_SIZE, Placement, Protection};
+use tinykvm::{
+    BootOptions, Booting, Engine, Exit, Fork, Guest, Limits, MapError, PAGE_SIZE, Placement,
+    Protection,
+};
 use tinykvm_testkit::harness::Case;
 
 use super::support::*;
@@ -24,6 +27,10 @@ pub fn cases() -> Vec<Case> {
         case("host_access_respects_rights", host_access),
         case("clocks_are_the_hosts", clocks),
         case("randomness_is_fresh_in_every_call_and_fork", randomness),
+        case(
+            "randomness_is_not_written_over_other_memory",
+            given_up_randomness,
+        ),
     ]
 }
 
@@ -261,15 +268,70 @@ fn clocks() {
 
 fn randomness() {
     let (mut one, mut other) = (fork(), fork());
+    let place = random_place();
     let mut seen = HashSet::new();
     for _ in 0..64 {
         for fork in [&mut one, &mut other] {
-            ask(fork, "count", &[]);
-            for offset in (64..96).step_by(8) {
-                assert!(seen.insert(fork.read_u64(HOST_PAGE + offset).unwrap()));
+            // The program may write there, and be reset or not.
+            for _ in 0..2 {
+                for place in [place, place + 8] {
+                    assert!(seen.insert(ask(fork, "read_at", &[place])[0]));
+                }
+                for seed in fork.seed() {
+                    assert!(seen.insert(seed));
+                }
+                ask(fork, "write_at", &[place]);
+                assert_eq!(fork.read_u64(place).unwrap(), 1);
             }
-            assert_eq!(fork.read_u64(HOST_PAGE + 80).unwrap(), fork.seed()[0]);
             fork.reset().unwrap();
         }
     }
+}
+
+/// Where the program put something else in the place of its random bytes, that stays.
+fn given_up_randomness() {
+    let mut fork = fork();
+    let place = random_place();
+    let (page, mine) = (place & !(PAGE_SIZE - 1), 0x1234_5678_9abc_def0_u64);
+    let read = |fork: &mut Fork| ask(fork, "read_at", &[place])[0];
+    let there = |fork: &mut Fork| {
+        let allow = Protection::READ_WRITE;
+        fork.map(Placement::Fixed(page), PAGE_SIZE, allow).unwrap();
+        fork.write(place, &mine.to_le_bytes()).unwrap();
+    };
+    there(&mut fork);
+    assert_eq!((read(&mut fork), read(&mut fork)), (mine, mine));
+    fork.reset().unwrap();
+    let (one, other) = (read(&mut fork), read(&mut fork));
+    assert!(one != other && one != mine, "{one:x} {other:x}");
+
+    // Moved, with zeros in the old place.
+    let kept = fork.read_u64(place).unwrap();
+    let there = Placement::Anywhere;
+    let moved = fork.remap(page, PAGE_SIZE, there, PAGE_SIZE, true).unwrap();
+    assert_eq!((read(&mut fork), read(&mut fork)), (0, 0));
+    assert_eq!(fork.read_u64(moved + place % PAGE_SIZE).unwrap(), kept);
+    fork.reset().unwrap();
+
+    // Not to be written: not even by the host, and no harm done.
+    fork.protect(page, PAGE_SIZE, Protection::READ).unwrap();
+    let kept = fork.read_u64(place).unwrap();
+    fork.begin(BUDGET);
+    assert_eq!(fork.read_u64(place).unwrap(), kept);
+    fork.end();
+    fork.reset().unwrap();
+    assert_ne!(read(&mut fork), kept);
+}
+
+fn random_place() -> u64 {
+    let options = BootOptions {
+        image: image(),
+        interpreter: None,
+        limits: Limits::default(),
+        vdso: None,
+    };
+    Booting::new(Engine::get().unwrap(), &options)
+        .unwrap()
+        .loaded()
+        .random
 }
