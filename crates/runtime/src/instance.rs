@@ -81,10 +81,15 @@ pub(crate) enum HoldError {
     #[error(transparent)]
     Lease(#[from] LeaseError),
     /// All that deliveries may hold are in use.
-    #[error("{limit} bodies are on their way to clients already")]
+    #[error(
+        "{limit} bodies are on their way to clients already, and none was done within {waited:?} \
+         (see \"max_deliveries\", \"max_queue_time\")"
+    )]
     Deliveries {
         /// How many that is.
         limit: u16,
+        /// How long.
+        waited: Duration,
     },
     /// Another one can't be made.
     #[error("no new VM: {0}")]
@@ -182,6 +187,7 @@ impl Instance {
         let patience = self.settings.max_queue_time;
         self.deliveries.take(patience).ok_or(HoldError::Deliveries {
             limit: self.settings.deliveries(),
+            waited: patience,
         })
     }
 

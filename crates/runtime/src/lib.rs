@@ -45,6 +45,7 @@ mod program;
 mod programs;
 mod response;
 mod run;
+mod sync;
 mod transaction;
 mod transfer;
 mod verdict;

@@ -1,7 +1,8 @@
 //! A number of permits, for which callers may wait a while.
 
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use crate::sync::{Arc, Condvar, Mutex, lock, wait_while};
 
 #[derive(Debug)]
 struct Shared {
@@ -27,48 +28,16 @@ impl Permits {
 
     /// Takes one; waits for it at most so long.
     pub(crate) fn take(&self, patience: Duration) -> Option<Permit> {
-        let give_up = Instant::now() + patience;
-        let mut free = self.0.free.lock().unwrap_or_else(PoisonError::into_inner);
-        while *free == 0 {
-            let left = give_up.checked_duration_since(Instant::now())?;
-            let waited = self.0.given_back.wait_timeout(free, left);
-            (free, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        }
-        *free -= 1;
+        let none = |free: &mut usize| *free == 0;
+        let mut free = wait_while(&self.0.given_back, lock(&self.0.free), patience, none);
+        *free = free.checked_sub(1)?;
         Some(Permit(Arc::clone(&self.0)))
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let mut free = self.0.free.lock().unwrap_or_else(PoisonError::into_inner);
-        *free += 1;
+        *lock(&self.0.free) += 1;
         self.0.given_back.notify_one();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn there_are_only_so_many() {
-        let permits = Permits::new(2);
-        let (first, second) = (permits.take(Duration::ZERO), permits.take(Duration::ZERO));
-        assert!(first.is_some() && second.is_some());
-        assert!(permits.take(Duration::from_millis(1)).is_none());
-        drop(first);
-        assert!(permits.take(Duration::ZERO).is_some());
-    }
-
-    #[test]
-    fn who_waits_gets_one_that_is_given_back() {
-        let permits = Permits::new(1);
-        let held = permits.take(Duration::ZERO);
-        std::thread::scope(|scope| {
-            let waiter = scope.spawn(|| permits.take(Duration::from_secs(10)).is_some());
-            drop(held);
-            assert!(waiter.join().unwrap());
-        });
     }
 }

@@ -12,6 +12,7 @@ pub(crate) fn cases() -> Vec<Case> {
     vec![
         Case::kvm("many threads, few forks", threads),
         Case::kvm("waiting for a fork ends", overload),
+        Case::kvm("a full queue says so", full_queue),
         Case::kvm("a time limit is met closely", close_limit),
         Case::kvm("128 forks", many_forks),
         Case::kvm("a server's small thread stacks suffice", small_stack),
@@ -62,6 +63,35 @@ fn overload() -> Result<(), String> {
         looping.join().unwrap().failed(Verdict::Timeout);
     });
     bench.get("/ok").is(200, "ok");
+    Ok(())
+}
+
+/// Who finds no place in the queue is told so at once, and not that no VM came in time.
+fn full_queue() -> Result<(), String> {
+    const QUEUE: usize = 4 + 64;
+    let json = r#"{"concurrency": 1, "max_request_time": 2.0, "max_queue_time": 20}"#;
+    let bench = shared("misbehave.c", json);
+    bench.get("/ok").is(200, "ok");
+    thread::scope(|scope| {
+        // One runs, as many wait as may, and one is too many, whichever that is.
+        let ask = || scope.spawn(|| bench.get("/sleep"));
+        let asked: Vec<_> = (0..QUEUE + 2).map(|_| ask()).collect();
+        let refused = |reply: &crate::support::Reply| reply.verdict == Verdict::Overload;
+        let deadline = Instant::now() + Duration::from_secs(2);
+        while asked.iter().all(|one| !one.is_finished()) && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(5));
+        }
+        bench.programs.close();
+        let replies: Vec<_> = asked.into_iter().map(|one| one.join().unwrap()).collect();
+        let refused: Vec<_> = replies.iter().filter(|reply| refused(reply)).collect();
+        assert_eq!(refused.len(), 1, "{replies:#?}");
+        let told = &refused[0].transaction.errors[0];
+        assert!(
+            told.contains("no place in the queue: 68 requests wait"),
+            "{told}"
+        );
+        assert!(told.contains("concurrency"), "{told}");
+    });
     Ok(())
 }
 
