@@ -24,7 +24,7 @@ needs() { # package, command or file that tells that it is there
 preload() { # the library that makes a program serve requests
   local source=$TOP/guest/preload/tinykvm_main.c
   is_fresh "$OUT/preload.so" "$source" ||
-    gcc -O2 -Wall -Wextra -shared -fPIC -I"$INCLUDE" "$source" -o "$OUT/preload.so"
+    gcc -O2 -Wall -Wextra -shared -fPIC -Wl,-z,initfirst -I"$INCLUDE" "$source" -o "$OUT/preload.so"
 }
 
 cargo_build() { # name of the executable
