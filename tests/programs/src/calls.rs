@@ -115,6 +115,31 @@ impl Started {
         Ok(Reply { body, time, pages })
     }
 
+    /// An error that nobody catches is answered with status 500, and told to the log as text without
+    /// control characters: no colours.
+    fn complains(&self, complaint: &str) -> Result<(), String> {
+        let program = self.programs.get(&self.name).ok_or("it is not there")?;
+        let mut transaction = PlainTransaction::backend();
+        let request = CallRequest {
+            url: b"/fail",
+            method: b"GET",
+            ..CallRequest::default()
+        };
+        let Response {
+            verdict, status, ..
+        } = program.call(&request, &mut transaction);
+        let said = last(&transaction.logged);
+        if verdict != Verdict::Ok || status != 500 || !said.contains(complaint) {
+            return Err(format!(
+                "/fail: {verdict}, status {status}, without {complaint:?}: {said}"
+            ));
+        }
+        if said.contains(['\x1b', '\u{fffd}']) || said.contains("x1b") || said.contains("u{1b}") {
+            return Err(format!("/fail: coloured: {said:?}"));
+        }
+        Ok(())
+    }
+
     /// How long the start took.
     fn freeze_ms(&self) -> Result<u64, String> {
         figure(&self.lines.all(), "ready after ").ok_or_else(|| "no time of the start".to_owned())
@@ -182,6 +207,9 @@ fn works(program: &Program) -> Result<Figures, String> {
     }
     if !program.unique.names.is_empty() {
         unique::check(&started, &program.unique)?;
+    }
+    if !program.complaint.is_empty() {
+        started.complains(&program.complaint)?;
     }
     let freeze_ms = started.freeze_ms()?;
     started.programs.close();

@@ -44,6 +44,10 @@ pub struct Program {
     /// True if it knows nothing of requests, and so can't count them.
     #[serde(default)]
     pub only_answers: bool,
+    /// What is in the log after `/fail`, where an error is raised and nobody catches it. Nothing if
+    /// the program has no such request.
+    #[serde(default)]
+    pub complaint: String,
     /// What it tells that must be unique, and clocks.
     #[serde(default)]
     pub unique: Unique,
