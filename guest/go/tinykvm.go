@@ -6,14 +6,13 @@
 //	}
 //
 // What is done before Serve is done once; the process is then frozen, and every request finds it as
-// it was at that moment. Calls to the host go through package syscall; there is no C and no
-// assembler.
+// it was at that moment, but for its random generators. Calls to the host go through package syscall;
+// there is no C.
 package tinykvm
 
 import (
 	"bytes"
 	"fmt"
-	"math/rand"
 	"net/http"
 	"os"
 	"runtime"
@@ -73,11 +72,14 @@ func IsSandboxed() bool {
 func Serve(handler http.Handler) {
 	// The request has to stay where the host was told it is.
 	raw := new(request)
+	generators := findGenerators()
+	if generators == nil && IsSandboxed() {
+		fmt.Fprintln(os.Stderr, "tinykvm: the generators of", runtime.Version(), "were not found: math/rand is seeded anew, but the order of maps, math/rand/v2, hash/maphash and names of temporary files are the same in every request")
+	}
 	for {
 		// Not RawSyscall: the scheduler may start other goroutines before the freeze.
 		syscall.Syscall(waitForRequestsPaused, uintptr(unsafe.Pointer(raw)), 0, 0)
-		// The generator behind math/rand was frozen with the rest.
-		rand.Seed(int64(raw.prng[0]))
+		generators.reseed(raw.prng)
 		response := newResponse()
 		if request, err := raw.decode(); err != nil {
 			http.Error(response, err.Error(), http.StatusBadRequest)

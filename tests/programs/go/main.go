@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"hash/maphash"
 	"html/template"
 	mathrand "math/rand"
 	"net/http"
@@ -120,6 +121,50 @@ func monotonic() int64 {
 	return now.Nano()
 }
 
+// more are generators that not every version of Go has.
+var more = map[string]func() interface{}{}
+
+// crowd is a map whose order is looked at.
+var crowd = map[int]bool{}
+
+// generators tells what Go's runtime takes from its own generators.
+func generators(w http.ResponseWriter) {
+	var order []int
+	for i := 0; i < 16; i++ {
+		for key := range crowd {
+			order = append(order, key)
+			break
+		}
+	}
+	ready, other, choice := make(chan int, 64), make(chan int, 64), uint64(0)
+	for i := 0; i < 64; i++ {
+		ready <- 0
+		other <- 1
+	}
+	for i := 0; i < 64; i++ {
+		select {
+		case bit := <-ready:
+			choice = choice<<1 | uint64(bit)
+		case bit := <-other:
+			choice = choice<<1 | uint64(bit)
+		}
+	}
+	_, err := os.CreateTemp("/nowhere", "*") // fails with the name that it chose
+	threads := make(chan uint64)
+	for i := 0; i < 2; i++ {
+		go func() {
+			runtime.LockOSThread() // of its own, perhaps a new one
+			var hash maphash.Hash
+			threads <- hash.Sum64()
+		}()
+	}
+	fmt.Fprintf(w, "maphash %v\nmap %v\nselect %x\nfile %v\n", maphash.MakeSeed(), order, choice, err)
+	fmt.Fprintf(w, "thread %x\nthread2 %x\n", <-threads, <-threads)
+	for name, generator := range more {
+		fmt.Fprintf(w, "%s %v\n", name, generator())
+	}
+}
+
 func unique(w http.ResponseWriter, r *http.Request) {
 	var bytes, nonce [16]byte
 	file, err := os.Open("/dev/urandom")
@@ -138,6 +183,7 @@ func unique(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
+	generators(w)
 	fmt.Fprintf(w, "urandom %x\nnonce %x\nuuid %s\nrandom %v\nmonotonic %d\nrealtime %d\n",
 		bytes, nonce, strings.TrimSpace(string(uuid)), mathrand.Float64(), monotonic(), time.Now().UnixNano())
 }
@@ -151,6 +197,9 @@ func ask(number int) string {
 
 func main() {
 	go worker()
+	for i := 0; i < 1000; i++ {
+		crowd[i] = true
+	}
 	http.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		count++
 		handler(w, r)
