@@ -6,7 +6,7 @@ mod file;
 use tinykvm::{Advice, MapError, PAGE_SIZE, Placement, Protection};
 
 use crate::context::{Answer, Context, Failure, USER_END, check_user_range};
-use crate::errno::{EFAULT, EINVAL, ENOMEM, EPERM, Errno};
+use crate::errno::{EBADF, EFAULT, EINVAL, ENOMEM, EPERM, Errno};
 
 // Protection bits: asm-generic/mman-common.h
 const PROT_WRITE: u64 = 2;
@@ -27,8 +27,6 @@ const MAP_NORESERVE: u64 = 0x4000;
 const MAP_HUGETLB: u64 = 0x4_0000;
 const MAP_FIXED_NOREPLACE: u64 = 0x10_0000;
 
-/// Where `MAP_32BIT` mappings must end.
-const LOW_END: u64 = 1 << 31;
 /// Nothing is mapped below (the usual `vm.mmap_min_addr`).
 const LOWEST: u64 = 0x1_0000;
 
@@ -74,7 +72,9 @@ pub(crate) fn mmap(context: &mut Context<'_>) -> Answer {
     let anonymous = flags & MAP_ANONYMOUS != 0;
     if !anonymous {
         let fd = context.int(4);
-        context.state().descriptors.get(fd)?;
+        if context.state().descriptors.get(fd)?.is_place() {
+            return Err(EBADF.into());
+        }
     }
     let kind = flags & MAP_TYPE;
     let known =
@@ -86,22 +86,33 @@ pub(crate) fn mmap(context: &mut Context<'_>) -> Answer {
     if length > USER_END || flags & MAP_HUGETLB != 0 {
         return Err(ENOMEM.into());
     }
-    let place = placement(address, length, flags)?;
-    let allow = protection(prot);
-    executable::audit(context, allow.write, allow);
-    let at = if anonymous {
-        map_memory(context, place, length, allow, flags)?
-    } else {
-        file::map(context, place, length, allow, kind != MAP_PRIVATE)?
+    let place = match placement(address, length, flags)? {
+        place @ (Placement::Fixed(_) | Placement::FixedFree(_)) => place,
+        hint if flags & MAP_32BIT != 0 => low_place(context, hint, length),
+        other => other,
     };
-    if flags & MAP_32BIT != 0
-        && at.saturating_add(length) > LOW_END
-        && !matches!(place, Placement::Fixed(_))
-    {
-        context.guest.unmap(at, length)?;
-        return Err(ENOMEM.into());
+    let allow = protection(prot);
+    if anonymous {
+        executable::audit(context, allow.write, allow);
+        map_memory(context, place, length, allow, flags)
+    } else {
+        file::map(context, place, length, allow, kind != MAP_PRIVATE)
     }
-    Ok(at)
+}
+
+/// Where a mapping with `MAP_32BIT` goes: where the program wants it, if that is low and free, else
+/// into the second gigabyte.
+fn low_place(context: &Context<'_>, wanted: Placement, length: u64) -> Placement {
+    let Placement::Hint(hint) = wanted else {
+        return Placement::Low;
+    };
+    let end = hint.saturating_add(length);
+    let next = context.guest.mapped(hint);
+    if end <= Placement::LOW.end && next.is_none_or(|range| range.start >= end) {
+        Placement::FixedFree(hint)
+    } else {
+        Placement::Low
+    }
 }
 
 fn map_memory(

@@ -1,5 +1,7 @@
 //! What a program may have of the host, as its configuration says it.
 
+mod reach;
+
 use std::fmt;
 use std::fs::File;
 use std::os::fd::OwnedFd;

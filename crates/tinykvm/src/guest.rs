@@ -85,6 +85,13 @@ pub enum Placement {
     Fixed(u64),
     /// Exactly here, and only if nothing is mapped there.
     FixedFree(u64),
+    /// At the lowest free place of [`Placement::LOW`].
+    Low,
+}
+
+impl Placement {
+    /// Where `MAP_32BIT` puts mappings: the second gigabyte.
+    pub const LOW: std::ops::Range<u64> = 0x4000_0000..0x8000_0000;
 }
 
 /// What a program says about a mapping.
@@ -96,6 +103,9 @@ pub enum Advice {
     KeepOnFork,
     /// A stack: it grows when what lies just below is touched (`MAP_GROWSDOWN`).
     GrowsDown,
+    /// What is there comes from where the program writes: it may not become executable, as if it
+    /// had been writable.
+    Written,
 }
 
 /// Why an address-space operation failed.
@@ -290,6 +300,10 @@ pub trait Guest {
         keep: bool,
     ) -> Result<u64, MapError>;
 
+    /// True if memory may be written and executed
+    /// ([`Limits::allow_write_execute`](crate::Limits::allow_write_execute)).
+    fn allows_write_execute(&self) -> bool;
+
     /// Copies `data` into mapped memory, whatever user-mode code may do there: the contents of a
     /// mapping that is not writable.
     ///
@@ -300,7 +314,8 @@ pub trait Guest {
     /// Notes what the program says about a range.
     ///
     /// # Errors
-    /// [`MapError::NoMemory`] if part of it is not mapped, [`MapError::Invalid`].
+    /// [`MapError::NoMemory`] if part of it is not mapped, [`MapError::Invalid`],
+    /// [`MapError::WriteExecute`] for [`Advice::Written`] about what is executable.
     fn advise(&mut self, address: u64, length: u64, advice: Advice) -> Result<(), MapError>;
 
     /// Removes the mappings of a page-aligned range; holes in it are no error.

@@ -3,13 +3,16 @@
 //! A large part of a host file that is only read is mapped in place: all forks share the host's
 //! page cache. Everything else is read into memory when it is mapped. So nothing that is written
 //! to a mapping reaches a file, and a mapping that would have to is refused.
+//!
+//! What the program can write to may not be executed: a mapping of it counts as written.
 
-use tinykvm::{Placement, Protection};
+use tinykvm::{Advice, MapError, Placement, Protection};
 
 use super::{PIECE, executable};
 use crate::context::{Context, Failure};
 use crate::descriptor::Description;
 use crate::errno::{EACCES, ENODEV, Errno};
+use crate::object::{Device, Object};
 use crate::{OUTPUT_PIECE, descriptor::DescriptionId};
 
 /// Maps a part of what descriptor (argument 4) stands for, from an offset (argument 5) on.
@@ -20,12 +23,36 @@ pub(super) fn map(
     allow: Protection,
     shared: bool,
 ) -> Result<u64, Failure> {
-    let (fd, offset) = (context.int(4), context.word(5));
+    let fd = context.int(4);
     let descriptors = &context.state().descriptors;
     let id = descriptors.id(fd)?;
     let open = descriptors.get(fd)?;
     check(open, allow, shared)?;
     let object = open.object.clone();
+    let written = !allow.write && is_written(context, &object);
+    executable::audit(context, allow.write || written, allow);
+    if written && allow.execute && !context.guest.allows_write_execute() {
+        // Before anything in its place goes.
+        return executable::told(context, Err(MapError::WriteExecute));
+    }
+    let at = put(context, id, &object, place, length, allow)?;
+    if written && let Err(error) = context.guest.advise(at, length, Advice::Written) {
+        context.guest.unmap(at, length)?;
+        return Err(error.into());
+    }
+    Ok(at)
+}
+
+/// The mapping itself.
+fn put(
+    context: &mut Context<'_>,
+    id: DescriptionId,
+    object: &Object,
+    place: Placement,
+    length: u64,
+    allow: Protection,
+) -> Result<u64, Failure> {
+    let offset = context.word(5);
     if let Some(file) = object.host_file() {
         let at = context.guest.map_file(place, length, allow, file, offset);
         if let Some(at) = executable::told(context, at)? {
@@ -39,6 +66,24 @@ pub(super) fn map(
         return Err(failure);
     }
     Ok(at)
+}
+
+/// True if what is in a file may be the program's own writing, and that makes a difference. Of what
+/// is made up some is (names, arguments), and none is code.
+fn is_written(context: &Context<'_>, object: &Object) -> bool {
+    let options = context.process.options();
+    if context.guest.allows_write_execute() && !options.audit_exec_memory {
+        return false;
+    }
+    let permissions = &options.permissions;
+    match object {
+        Object::File(file) => {
+            let granted = file.is_changeable() && !permissions.is_audit();
+            granted || permissions.may_write(file.host())
+        }
+        Object::Device(Device::Zero) => false,
+        _ => true,
+    }
 }
 
 /// What may be mapped, and how.

@@ -108,12 +108,32 @@ fn mmap_hints_and_fixed_addresses() {
 }
 
 #[test]
-fn low_mappings_fail_where_there_is_no_low_memory() {
+fn low_mappings_are_in_the_second_gigabyte() {
+    const LOW: u64 = ANON | 0x40;
     let mut machine = Machine::new();
-    machine.fails("mmap", &[0, PAGE, RW, ANON | 0x40, int(-1), 0], ENOMEM);
-    assert_eq!(machine.guest.mapped_bytes(), 0);
-    let low = machine.value("mmap", &[0x2000_0000, PAGE, RW, ANON | 0x40, int(-1), 0]);
-    assert_eq!(low, 0x2000_0000);
+    let low = |machine: &mut Machine, hint: u64, length: u64| {
+        machine.call("mmap", &[hint, length, RW, LOW, int(-1), 0])
+    };
+    assert_eq!(low(&mut machine, 0, PAGE), 0x4000_0000);
+    assert_eq!(low(&mut machine, 0, PAGE), 0x4000_1000);
+    // A hint counts if it is low and free, wherever that is.
+    assert_eq!(low(&mut machine, 0x2000_0000, PAGE), 0x2000_0000);
+    assert_eq!(low(&mut machine, 0x2000_0000, PAGE), 0x4000_2000);
+    assert_eq!(low(&mut machine, 0x7fff_f000, PAGE), 0x7fff_f000);
+    for high in [0x8000_0000 - PAGE, 0x8000_0000, 1 << 40, u64::MAX] {
+        let at = low(&mut machine, high, 2 * PAGE);
+        assert!(
+            (0x4000_0000..0x5000_0000).contains(&at),
+            "{high:#x} {at:#x}"
+        );
+    }
+    let fixed = [1 << 40, PAGE, RW, LOW | 0x10, int(-1), 0];
+    assert_eq!(machine.value("mmap", &fixed), 1 << 40, "as it insists");
+    let full = [0, 1 << 30, 0, LOW | 0x4000, int(-1), 0];
+    machine.fails("mmap", &full, ENOMEM);
+    let left = [0, (1 << 30) - 32 * PAGE, 0, LOW | 0x4000, int(-1), 0];
+    machine.value("mmap", &left);
+    machine.fails("mmap", &[0, 32 * PAGE, RW, LOW, int(-1), 0], ENOMEM);
 }
 
 #[test]

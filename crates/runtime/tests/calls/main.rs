@@ -10,6 +10,7 @@
 
 mod bodies;
 mod descriptors;
+mod executable;
 mod faults;
 mod files;
 mod filters;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         threads::cases(),
         unique::cases(),
         descriptors::cases(),
+        executable::cases(),
         network::cases(),
     ];
     tinykvm_testkit::harness::run(cases.into_iter().flatten().collect())

@@ -112,6 +112,16 @@ impl Areas {
         }
     }
 
+    /// What is in `start..end`, which is one area, counts as written.
+    pub(super) fn mark_written(&mut self, start: u64, end: u64) {
+        if let Some(area) = self.find(start) {
+            self.set(start, end, Some(area.allow));
+        }
+        if let Some(area) = self.by_start.get_mut(&start) {
+            area.written = true;
+        }
+    }
+
     /// True if some of `start..end` may be written, or could be before.
     pub(super) fn is_written(&self, start: u64, end: u64) -> bool {
         self.overlapping(start, end).any(|(_, area)| area.written)

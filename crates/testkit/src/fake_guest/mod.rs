@@ -400,7 +400,7 @@ impl Guest for FakeGuest {
 
     fn map(&mut self, place: Placement, length: u64, allow: Protection) -> Result<u64, MapError> {
         let wanted = match place {
-            Placement::Anywhere => 0,
+            Placement::Anywhere | Placement::Low => 0,
             Placement::Hint(at) | Placement::Fixed(at) | Placement::FixedFree(at) => at,
         };
         let invalid = MapError::Invalid {
@@ -426,6 +426,10 @@ impl Guest for FakeGuest {
             {
                 at
             }
+            Placement::Low => self
+                .areas
+                .first_free(Placement::LOW.start, length, Placement::LOW.end)
+                .ok_or(MapError::NoMemory { length })?,
             Placement::Hint(_) | Placement::Anywhere => self
                 .areas
                 .first_free(Self::MAP_START, length, USER_END)
@@ -466,7 +470,11 @@ impl Guest for FakeGuest {
             .areas
             .find(old)
             .map_or(Protection::NONE, |area| area.allow);
+        let written = self.areas.is_written(old, end);
         let new = self.map(place, length, allow)?;
+        if written {
+            self.areas.mark_written(new, new + length);
+        }
         for page in (old..end.min(old.saturating_add(length))).step_by(PAGE_BYTES) {
             if let Some(bytes) = self.pages.remove(&page) {
                 self.pages.insert(page - old + new, bytes);
@@ -476,6 +484,10 @@ impl Guest for FakeGuest {
             self.unmap(old, old_length)?;
         }
         Ok(new)
+    }
+
+    fn allows_write_execute(&self) -> bool {
+        self.allow_write_execute
     }
 
     fn populate(&mut self, address: u64, data: &[u8]) -> Result<(), BadAddress> {
@@ -488,6 +500,13 @@ impl Guest for FakeGuest {
         let end = range_end(address, length)?;
         if !self.areas.covers(address, end, |_| true) {
             return Err(MapError::NoMemory { length });
+        }
+        if advice == Advice::Written {
+            let harmless = |allow: Protection| !allow.execute || self.allow_write_execute;
+            if !self.areas.covers(address, end, harmless) {
+                return Err(MapError::WriteExecute);
+            }
+            self.areas.mark_written(address, end);
         }
         self.advice.push((address, length, advice));
         Ok(())

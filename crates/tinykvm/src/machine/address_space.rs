@@ -114,6 +114,12 @@ impl AddressSpace {
             {
                 Ok(address)
             }
+            Placement::Low => {
+                let found = self.book.find_free_in(page_up(length), Placement::LOW);
+                found
+                    .filter(|_| length > 0)
+                    .ok_or(MapError::NoMemory { length })
+            }
             Placement::Hint(_) | Placement::Anywhere => {
                 if length == 0 {
                     return Err(MapError::Invalid { address: 0, length });
@@ -214,9 +220,17 @@ impl AddressSpace {
         if !self.book.covers(start, end, |_| true) {
             return Err(MapError::NoMemory { length });
         }
+        let harmless = |area: &Area| !area.allow.execute || self.book.allow_write_execute;
+        if advice == Advice::Written && !self.book.covers(start, end, harmless) {
+            return Err(MapError::WriteExecute);
+        }
         self.changed = true;
         for (at, area) in self.book.cut(start, end) {
             let area = match advice {
+                Advice::Written => Area {
+                    written: true,
+                    ..area
+                },
                 Advice::WipeOnFork => Area { wipe: true, ..area },
                 Advice::KeepOnFork => Area {
                     wipe: false,

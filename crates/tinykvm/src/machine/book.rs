@@ -2,6 +2,7 @@
 //! values; a reset takes them over from the template.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use crate::Protection;
 use crate::plan::layout::{ARENA, ARENA_END, LOW_ARENA, WINDOW, WINDOW_END};
@@ -240,13 +241,15 @@ impl Book {
     pub(super) fn find_free(&self, length: u64, ahead: bool) -> Option<u64> {
         let [_, (low, high)] = self.reserves;
         if ahead {
-            return self.find_free_in(length, low, high);
+            return self.find_free_in(length, low..high);
         }
-        self.find_free_in(length, high.max(ARENA), ARENA_END)
-            .or_else(|| self.find_free_in(length, LOW_ARENA, WINDOW))
+        self.find_free_in(length, high.max(ARENA)..ARENA_END)
+            .or_else(|| self.find_free_in(length, LOW_ARENA..WINDOW))
     }
 
-    fn find_free_in(&self, length: u64, low: u64, high: u64) -> Option<u64> {
+    /// The lowest free range of `length` bytes between two addresses.
+    pub(super) fn find_free_in(&self, length: u64, within: Range<u64>) -> Option<u64> {
+        let (low, high) = (within.start, within.end);
         let mut at = low;
         for (start, area) in self.overlapping(low, high) {
             if start.checked_sub(at).is_some_and(|gap| gap >= length) {

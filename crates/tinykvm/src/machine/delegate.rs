@@ -121,6 +121,9 @@ macro_rules! guest_by_core {
             fn populate(&mut self, address: u64, data: &[u8]) -> Result<(), BadAddress> {
                 self.core.space.populate(address, data)
             }
+            fn allows_write_execute(&self) -> bool {
+                self.core.space.book.allow_write_execute
+            }
             fn advise(
                 &mut self,
                 address: u64,

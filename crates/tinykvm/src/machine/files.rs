@@ -130,8 +130,9 @@ impl Core {
     }
 
     fn place_file(&self, place: Placement, size: u64, offset: u64) -> Result<u64, MapError> {
-        if let Placement::Anywhere | Placement::Hint(0) = place {
-            let start = self.space.choose(place, size + LARGE_SIZE, false)?;
+        if let Placement::Anywhere | Placement::Hint(0) | Placement::Low = place
+            && let Ok(start) = self.space.choose(place, size + LARGE_SIZE, false)
+        {
             let beyond = offset % LARGE_SIZE;
             let aligned = start - start % LARGE_SIZE + beyond;
             return Ok(if aligned < start {
