@@ -20,6 +20,7 @@ pub(crate) use calls::{close, close_range, dup, dup2, dup3, fcntl};
 use crate::Stream;
 use crate::context::{Answer, Context};
 use crate::errno::{EBADF, EMFILE, Errno};
+use crate::lock::Locks;
 use crate::object::Object;
 use crate::process::State;
 
@@ -60,6 +61,11 @@ impl Description {
     /// True if it was opened for writing.
     pub(crate) fn writable(&self) -> bool {
         matches!(self.status & O_ACCMODE, O_WRONLY | O_RDWR) && self.status & O_PATH == 0
+    }
+
+    /// True for a place only (`O_PATH`), which most calls do not take: `EBADF`.
+    pub(crate) fn is_place(&self) -> bool {
+        self.status & O_PATH != 0
     }
 
     /// True if what is written goes to the end.
@@ -238,6 +244,11 @@ impl State {
 
     /// Closes a descriptor, and what it stood for if it was the last one.
     pub(crate) fn close(&mut self, fd: i32) -> Result<(), Errno> {
+        if !self.locks.is_empty()
+            && let Object::File(file) = self.descriptors.get(fd)?.object.clone()
+        {
+            Locks::closed_one(self, &file);
+        }
         if let Some((id, closed)) = self.descriptors.take(fd)? {
             closed.object.closed(id, self);
         }

@@ -6,7 +6,7 @@ pub(crate) use set::{Key, Set};
 
 use crate::context::{Answer, Context, check_user_range};
 use crate::descriptor::{DescriptionId, O_CLOEXEC, O_RDWR};
-use crate::errno::{EINVAL, ELOOP, ENOSPC, EPERM, Errno};
+use crate::errno::{EBADF, EINVAL, ELOOP, ENOSPC, EPERM, Errno};
 use crate::look::{Interest, Look};
 use crate::object::Object;
 use crate::poll::{Limit, borrow_mask};
@@ -173,6 +173,9 @@ pub(crate) fn epoll_ctl(context: &mut Context<'_>) -> Answer {
     let table = &context.state().descriptors;
     let outer = table.id(context.int(0))?;
     let id = table.id(fd)?;
+    if table.description(id)?.is_place() {
+        return Err(EBADF.into());
+    }
     if !table.description(id)?.object.pollable() {
         return Err(EPERM.into());
     }

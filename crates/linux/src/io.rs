@@ -406,6 +406,9 @@ pub(crate) fn lseek(context: &mut Context<'_>) -> Answer {
         context.uint(2),
     );
     let open = context.state().descriptors.get(fd)?;
+    if open.is_place() {
+        return Err(EBADF.into());
+    }
     if !open.object.seekable() {
         return Err(ESPIPE.into());
     }

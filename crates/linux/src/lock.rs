@@ -4,6 +4,11 @@
 //! Each owner has a descriptor of its own on the file, which the host's kernel takes for the owner
 //! of the lock: the program for classic record locks, an open file description for the others. It
 //! lies in the state of the process, so a reset gives up what a request had locked.
+//!
+//! Forks are owners of their own, too: what was locked at the freeze is given up then, and each
+//! fork opens its descriptors anew when it first locks something.
+
+mod ranges;
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -16,10 +21,11 @@ use rustix::fs::{FlockOperation, Mode, OFlags};
 use crate::block::Block;
 use crate::context::{Answer, Context, Failure};
 use crate::descriptor::DescriptionId;
-use crate::errno::{EAGAIN, EBADF, EINTR, EINVAL, ENOLCK, Errno};
+use crate::errno::{EACCES, EAGAIN, EBADF, EINTR, EINVAL, ENOLCK, Errno};
 use crate::object::{HostFile, Object};
 use crate::process::State;
 use crate::wire::{Record, u64_at};
+use ranges::Ranges;
 
 /// Who owns a lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,11 +38,22 @@ enum Owner {
     Whole(DescriptionId),
 }
 
+/// What an owner has.
+#[derive(Debug, Clone)]
+struct Held {
+    /// Its descriptor on the file.
+    file: Arc<OwnedFd>,
+    /// That is open for writing, too.
+    writable: bool,
+    /// The records that it has locked.
+    ranges: Ranges,
+}
+
 /// The locks of a program.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Locks(BTreeMap<Owner, Arc<OwnedFd>>);
+pub(crate) struct Locks(BTreeMap<Owner, Held>);
 
-/// The most owners.
+/// The most owners, and the most records that they have locked together.
 const MOST: usize = 1024;
 
 impl Locks {
@@ -45,46 +62,88 @@ impl Locks {
         if state.locks.0.is_empty() {
             return;
         }
-        let locks = &mut state.locks.0;
-        locks.remove(&Owner::Description(id));
-        locks.remove(&Owner::Whole(id));
-        if let Ok(found) = file.metadata() {
-            locks.remove(&Owner::Program(found.device, found.inode));
+        state.locks.0.remove(&Owner::Description(id));
+        state.locks.0.remove(&Owner::Whole(id));
+        Self::closed_one(state, file);
+    }
+
+    /// Gives up what the program had on a file of which it closes any descriptor, as POSIX says.
+    pub(crate) fn closed_one(state: &mut State, file: &HostFile) {
+        if !state.locks.0.is_empty()
+            && let Ok(found) = file.metadata()
+        {
+            let owner = Owner::Program(found.device, found.inode);
+            state.locks.0.remove(&owner);
         }
+    }
+
+    /// True if nothing is locked, nor was.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn records(&self) -> usize {
+        self.0.values().map(|held| held.ranges.count()).sum()
     }
 }
 
-/// The owner's descriptor on the file.
+/// Opens a file anew, as a description of its own. The program has it open: what it is, is known.
+fn reopen(file: &HostFile, access: OFlags) -> Result<OwnedFd, Errno> {
+    // Whatever it is, opening it does not wait.
+    let flags = access | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let path = format!("/proc/self/fd/{}", file.host().as_raw_fd());
+    Ok(rustix::fs::open(&path, flags, Mode::empty())?)
+}
+
+/// A descriptor for an owner; true if it is open for writing.
+fn open(owner: Owner, file: &HostFile) -> Result<(OwnedFd, bool), Errno> {
+    // Another descriptor of the program may be for writing, and it has all its locks by one.
+    let of_program = matches!(owner, Owner::Program(..)) && file.is_changeable();
+    if (file.is_writable() || of_program)
+        && let Ok(fresh) = reopen(file, OFlags::RDWR)
+    {
+        return Ok((fresh, true));
+    }
+    match reopen(file, OFlags::RDONLY) {
+        // Only to be written.
+        Err(EACCES) => Ok((reopen(file, OFlags::WRONLY)?, true)),
+        other => Ok((other?, false)),
+    }
+}
+
+/// The owner's descriptor on the file. `write`: for a lock that needs one for writing.
 fn handle(
     context: &mut Context<'_>,
     owner: Owner,
     file: &HostFile,
+    write: bool,
 ) -> Result<Arc<OwnedFd>, Failure> {
-    if let Some(known) = context.state().locks.0.get(&owner) {
-        return Ok(Arc::clone(known));
+    let known = context.state().locks.0.get(&owner);
+    if let Some(known) = known.filter(|known| known.writable || !write) {
+        return Ok(Arc::clone(&known.file));
     }
-    if context.state().locks.0.len() >= MOST {
+    let ranges = known.map(|known| known.ranges.clone());
+    if ranges.is_none() && context.state().locks.0.len() >= MOST {
         return Err(ENOLCK.into());
     }
-    let access = if file.is_writable() {
-        OFlags::RDWR
-    } else {
-        OFlags::RDONLY
-    };
-    let path = format!("/proc/self/fd/{}", file.host().as_raw_fd());
-    let fresh = match rustix::fs::open(&path, access | OFlags::CLOEXEC, Mode::empty()) {
-        // Only to be written.
-        Err(rustix::io::Errno::ACCESS) => {
-            rustix::fs::open(&path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
+    let (fresh, writable) = match &ranges {
+        None => open(owner, file)?,
+        Some(ranges) => {
+            let fresh = reopen(file, OFlags::RDWR)?;
+            // Locks for reading, which two can have: there is no time in between.
+            for lock in ranges.locks() {
+                fcntl(fresh.as_raw_fd(), FcntlArg::F_OFD_SETLK(&lock)).map_err(errno)?;
+            }
+            (fresh, true)
         }
-        other => other,
     };
-    let fresh = Arc::new(fresh.map_err(Errno::from)?);
-    context
-        .state_mut()
-        .locks
-        .0
-        .insert(owner, Arc::clone(&fresh));
+    let fresh = Arc::new(fresh);
+    let held = Held {
+        file: Arc::clone(&fresh),
+        writable,
+        ranges: ranges.unwrap_or_default(),
+    };
+    context.state_mut().locks.0.insert(owner, held);
     Ok(fresh)
 }
 
@@ -105,7 +164,11 @@ pub(crate) fn flock(context: &mut Context<'_>) -> Answer {
     const UNLOCK: u32 = 8;
     let (fd, operation) = (context.int(0), context.uint(1));
     let id = context.state().descriptors.id(fd)?;
-    let object = context.state().descriptors.get(fd)?.object.clone();
+    let open = context.state().descriptors.get(fd)?;
+    if open.is_place() {
+        return Err(EBADF.into());
+    }
+    let object = open.object.clone();
     let wanted = match operation & !NONBLOCK {
         SHARED => FlockOperation::NonBlockingLockShared,
         EXCLUSIVE => FlockOperation::NonBlockingLockExclusive,
@@ -116,7 +179,7 @@ pub(crate) fn flock(context: &mut Context<'_>) -> Answer {
         // Nobody else has it.
         return Ok(0);
     };
-    let handle = handle(context, Owner::Whole(id), &file)?;
+    let handle = handle(context, Owner::Whole(id), &file, false)?;
     match rustix::fs::flock(&handle, wanted).map_err(Errno::from) {
         Ok(()) => Ok(0),
         Err(EAGAIN) if operation & NONBLOCK == 0 => Err(again(context)),
@@ -153,19 +216,11 @@ pub(crate) fn record(context: &mut Context<'_>, fd: i32, command: u32) -> Answer
         let found = file.metadata()?;
         Owner::Program(found.device, found.inode)
     };
-    let handle = handle(context, owner, file)?;
+    let write = is_set && kind == libc::F_WRLCK;
+    let handle = handle(context, owner, file, write)?;
     if is_set {
-        return match fcntl(handle.as_raw_fd(), FcntlArg::F_OFD_SETLK(&lock)) {
-            Ok(_) => Ok(0),
-            Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EACCES) => {
-                if matches!(command, SETLKW | OFD_SETLKW) {
-                    Err(again(context))
-                } else {
-                    Err(EAGAIN.into())
-                }
-            }
-            Err(error) => Err(errno(error).into()),
-        };
+        let waits = matches!(command, SETLKW | OFD_SETLKW);
+        return set(context, owner, &handle, &lock, waits);
     }
     fcntl(handle.as_raw_fd(), FcntlArg::F_OFD_GETLK(&mut lock)).map_err(errno)?;
     let found = Record::<32>::new()
@@ -177,6 +232,34 @@ pub(crate) fn record(context: &mut Context<'_>, fd: i32, command: u32) -> Answer
         .i32(24, if lock.l_type == unlocked() { 0 } else { -1 });
     context.write(address, found.as_bytes())?;
     Ok(0)
+}
+
+/// Locks or unlocks a record.
+fn set(
+    context: &mut Context<'_>,
+    owner: Owner,
+    handle: &OwnedFd,
+    lock: &libc::flock,
+    waits: bool,
+) -> Answer {
+    let locks = &context.state().locks;
+    let before = locks.0.get(&owner).map(|held| held.ranges.clone());
+    let before = before.unwrap_or_default();
+    let after = before.with(lock)?;
+    if after.count() > before.count() && locks.records() - before.count() + after.count() > MOST {
+        return Err(ENOLCK.into());
+    }
+    match fcntl(handle.as_raw_fd(), FcntlArg::F_OFD_SETLK(lock)) {
+        Ok(_) => {
+            if let Some(held) = context.state_mut().locks.0.get_mut(&owner) {
+                held.ranges = after;
+            }
+            Ok(0)
+        }
+        Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EACCES) if waits => Err(again(context)),
+        Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EACCES) => Err(EAGAIN.into()),
+        Err(error) => Err(errno(error).into()),
+    }
 }
 
 fn unlocked() -> i16 {

@@ -197,7 +197,7 @@ impl Process {
     /// The program is frozen here, to be forked: the current thread is the one that waits for
     /// requests. For timers that send signals, and the waits of its other threads, no time passes
     /// from now until it goes on. Its connections to the outside end; in the forks they are broken
-    /// (`ECONNRESET`).
+    /// (`ECONNRESET`). Its locks on files end, too.
     pub fn freeze(&mut self, guest: &dyn Guest) {
         let now = guest.monotonic();
         self.begin();
@@ -213,6 +213,8 @@ impl Process {
         }
         let state = self.state_mut();
         state.threads.freeze();
+        // Forks would have them in common.
+        state.locks = Locks::default();
         state.frozen = Some(now);
     }
 

@@ -125,6 +125,8 @@ pub(crate) fn fcntl(context: &mut Context<'_>) -> Answer {
             Ok(0)
         }
         GETFL => Ok(u64::from(context.state().descriptors.get(fd)?.status)),
+        // The rest is not for places.
+        _ if context.state().descriptors.get(fd)?.is_place() => Err(EBADF.into()),
         SETFL => {
             let status = &mut context.state_mut().descriptors.get_mut(fd)?.status;
             *status = *status & !SETTABLE | argument & SETTABLE;

@@ -6,7 +6,7 @@ use super::{Right, of_path};
 use crate::access::Place;
 use crate::context::{Answer, Context, Failure, LONGEST_TRANSFER};
 use crate::errno::{EBADF, EFBIG, EINVAL, EISDIR, ENODEV, EOPNOTSUPP, ESPIPE, EXDEV, Errno};
-use crate::object::Object;
+use crate::object::{HostFile, Object};
 
 /// `truncate(path, length)`
 pub(crate) fn truncate(context: &mut Context<'_>) -> Answer {
@@ -27,6 +27,9 @@ pub(crate) fn truncate(context: &mut Context<'_>) -> Answer {
 pub(crate) fn ftruncate(context: &mut Context<'_>) -> Answer {
     let length = u64::try_from(context.word(1).cast_signed()).map_err(|_| EINVAL)?;
     let open = context.state().descriptors.get(context.int(0))?;
+    if open.is_place() {
+        return Err(EBADF.into());
+    }
     if !open.writable() {
         return Err(EINVAL.into());
     }
@@ -50,17 +53,45 @@ pub(crate) fn fallocate(context: &mut Context<'_>) -> Answer {
     match &open.object {
         Object::File(file) => {
             let flags = FallocateFlags::from_bits(context.uint(1)).ok_or(EOPNOTSUPP)?;
-            rustix::fs::fallocate(file.host(), flags, offset, length).map_err(Errno::from)?;
-            Ok(0)
+            let file = std::sync::Arc::clone(file);
+            allocate(context, &file, flags, offset..end)
         }
         &Object::MemoryFile(file) => file.allocate(context, context.uint(1), offset, length),
         _ => Err(ENODEV.into()),
     }
 }
 
+/// In pieces, since some file systems take their time. (Ranges that are taken out of a file, or put
+/// in, are no more than book-keeping.)
+fn allocate(
+    context: &mut Context<'_>,
+    file: &HostFile,
+    flags: FallocateFlags,
+    range: std::ops::Range<u64>,
+) -> Answer {
+    const PIECE: u64 = 16 << 20;
+    let moves = FallocateFlags::COLLAPSE_RANGE | FallocateFlags::INSERT_RANGE;
+    let most = if flags.intersects(moves) {
+        u64::MAX
+    } else {
+        PIECE
+    };
+    let mut at = range.start;
+    while at < range.end {
+        let length = (range.end - at).min(most);
+        rustix::fs::fallocate(file.host(), flags, at, length).map_err(Errno::from)?;
+        at += length;
+        context.checkpoint()?;
+    }
+    Ok(0)
+}
+
 /// `fadvise64(fd, offset, length, advice)`, `readahead(fd, offset, count)`: advice is not needed.
 pub(crate) fn fadvise(context: &mut Context<'_>) -> Answer {
     let open = context.state().descriptors.get(context.int(0))?;
+    if open.is_place() {
+        return Err(EBADF.into());
+    }
     if !open.object.seekable() {
         return Err(ESPIPE.into());
     }
@@ -73,6 +104,9 @@ pub(crate) fn fadvise(context: &mut Context<'_>) -> Answer {
 /// `fsync(fd)`, `fdatasync(fd)`, `syncfs(fd)`, `sync_file_range(fd, ...)`
 pub(crate) fn sync_file(context: &mut Context<'_>) -> Answer {
     let open = context.state().descriptors.get(context.int(0))?;
+    if open.is_place() {
+        return Err(EBADF.into());
+    }
     match &open.object {
         Object::File(file) if file.is_writable() => {
             let file = std::sync::Arc::clone(file);

@@ -17,6 +17,8 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::kvm("descriptors are as at the freeze", as_at_the_freeze),
         Case::kvm("locks of a request end with it", locks),
         Case::kvm("waiting for a lock ends at the limit", waiting_for_locks),
+        Case::kvm("locks from before the freeze are not shared", frozen_locks),
+        Case::kvm("a file with locks is not damaged", counted_under_locks),
     ]
 }
 
@@ -308,6 +310,100 @@ fn waiting_for_locks() -> Result<(), String> {
             first.join().unwrap().is(200, "locked");
         });
         bench.get(&format!("/{kind}")).is(200, "locked");
+    }
+    Ok(())
+}
+
+/// `main()` locks, with an argument that begins with k for good; requests try, or count.
+const FROZEN: &str = r#"
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <tinykvm.h>
+#include <unistd.h>
+
+static int file;
+
+static int lock(const char *kind, int how, int wait)
+{
+    struct flock all = {.l_type = (short)how, .l_whence = SEEK_SET};
+    if (strstr(kind, "record"))
+        return fcntl(file, wait ? F_SETLKW : F_SETLK, &all);
+    if (strstr(kind, "description"))
+        return fcntl(file, wait ? F_OFD_SETLKW : F_OFD_SETLK, &all);
+    return flock(file, (how == F_UNLCK ? LOCK_UN : LOCK_EX) | (wait ? 0 : LOCK_NB));
+}
+
+static void get(const char *url, const char *arg)
+{
+    char digits[32] = "";
+    int result = lock(url, F_WRLCK, strstr(url, "count") || strstr(url, "hold"));
+    if (result == 0 && strstr(url, "hold"))
+        usleep(300000);
+    if (result == 0 && strstr(url, "count")) {
+        pread(file, digits, sizeof digits - 1, 0);
+        sprintf(digits, "%d", atoi(digits) + 1);
+        usleep(1000);
+        pwrite(file, digits, strlen(digits), 0);
+    }
+    if (result == 0)
+        lock(url, F_UNLCK, 0);
+    backend_response_str(200, "text/plain", result ? strerrorname_np(errno) : "locked");
+}
+
+int main(int argc, char **argv)
+{
+    file = open("/data/number", O_RDWR | O_CREAT, 0600);
+    if (argc > 1) {
+        lock(argv[1], F_WRLCK, 0);
+        if (argv[1][0] != 'k')
+            lock(argv[1], F_UNLCK, 0);
+    }
+    set_backend_get(get);
+    wait_for_requests();
+}
+"#;
+
+fn frozen_locks() -> Result<(), String> {
+    let directory = Directory::new("frozen");
+    for kind in KINDS {
+        for before in [format!("given up {kind}"), format!("kept {kind}")] {
+            let json = format!(r#""concurrency": 2, "main_arguments": ["{before}"]"#);
+            let bench = directory.bench(FROZEN, &json);
+            bench.get(&format!("/{kind}")).is(200, "locked");
+            thread::scope(|scope| {
+                let first = scope.spawn(|| bench.get(&format!("/hold/{kind}")));
+                let mut found = Vec::new();
+                while !first.is_finished() {
+                    found.push(bench.get(&format!("/{kind}")).text());
+                }
+                first.join().unwrap().is(200, "locked");
+                assert!(found.contains(&"EAGAIN".to_owned()), "{before}: {found:?}");
+            });
+            bench.get(&format!("/{kind}")).is(200, "locked");
+        }
+    }
+    Ok(())
+}
+
+fn counted_under_locks() -> Result<(), String> {
+    const EACH: usize = 20;
+    let directory = Directory::new("counted");
+    for (done, kind) in KINDS.into_iter().enumerate() {
+        let json = format!(r#""concurrency": 4, "main_arguments": ["{kind}"]"#);
+        let bench = directory.bench(FROZEN, &json);
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..EACH {
+                        bench.get(&format!("/count/{kind}")).is(200, "locked");
+                    }
+                });
+            }
+        });
+        let number = std::fs::read_to_string(directory.0.join("number")).unwrap();
+        assert_eq!(number, (4 * EACH * (done + 1)).to_string(), "{kind}");
     }
     Ok(())
 }
