@@ -21,7 +21,7 @@ use crate::object::Object;
 use crate::permissions::{Anchor, PathGrant};
 use crate::synthetic::{self, Node};
 
-pub(crate) use grant::{Grant, is_kernel_file_system};
+pub(crate) use grant::{Grant, Parent, is_kernel_file_system};
 
 /// What a system call needs from the host (a column of the table of calls).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,6 +4,7 @@
 mod change;
 mod contents;
 mod directory;
+mod links;
 mod look;
 mod metadata;
 mod open;

@@ -1,6 +1,6 @@
 //! A permission in the hand: a directory of the host, and a path beneath it.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 
 use rustix::fs::{Mode, OFlags, ResolveFlags};
@@ -124,14 +124,23 @@ impl Grant {
     /// Opens the directory that it lies in, and gives its name there, for calls that create,
     /// remove or rename, and so never follow a link at the end.
     pub(crate) fn parent(&self, context: &mut Context<'_>) -> Result<(OwnedFd, Vec<u8>), Failure> {
+        let parent = self.parent_in(context)?;
+        Ok((parent.directory, parent.name))
+    }
+
+    /// As [`Self::parent`], with where that lies.
+    pub(crate) fn parent_in(&self, context: &mut Context<'_>) -> Result<Parent, Failure> {
         if self.is_root {
             return Err(EBUSY.into());
         }
-        let (above, name) = split(&self.relative);
+        let mut grant = self;
+        let walked;
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let (above, name) = split(&self.relative);
         let parent = match self.open_here(above, flags, Mode::empty()) {
             Err(HostErrno::XDEV | HostErrno::LOOP) if !self.walked => {
-                let grant = self.walk(context, false)?;
+                walked = self.walk(context, false)?;
+                grant = &walked;
                 let (above, _) = split(&grant.relative);
                 grant.open_here(above, flags, Mode::empty())
             }
@@ -143,31 +152,33 @@ impl Grant {
         })?;
         self.check_change(context, &parent)?;
         self.report(context);
-        Ok((parent, name.to_vec()))
+        Ok(Parent {
+            directory: parent,
+            name: name.to_vec(),
+            path: super::shown(&self.path),
+            tree: grant.directory.clone().filter(|_| !grant.by_name),
+        })
     }
 
-    /// As [`Self::parent`], of the file that a link at the end leads to if the request said so.
-    pub(crate) fn real_parent(
-        &self,
-        context: &mut Context<'_>,
-    ) -> Result<(OwnedFd, Vec<u8>), Failure> {
+    /// As [`Self::parent_in`], of the file that a link at the end leads to if the request said so.
+    pub(crate) fn real_parent(&self, context: &mut Context<'_>) -> Result<Parent, Failure> {
         if self.is_root {
-            return Ok((self.place(context)?, b".".to_vec()));
+            return Ok(Parent {
+                directory: self.place(context)?,
+                name: b".".to_vec(),
+                path: super::shown(&self.path),
+                tree: None,
+            });
         }
         if self.follow && !self.walked {
             return self.walk(context, true)?.real_parent(context);
         }
-        self.parent(context)
+        self.parent_in(context)
     }
 
     /// True for the directory that was granted.
     pub(crate) fn is_root(&self) -> bool {
         self.is_root
-    }
-
-    /// How deep below the granted directory its own directory lies.
-    pub(crate) fn depth(&self) -> usize {
-        self.relative.iter().filter(|&&byte| byte == b'/').count()
     }
 
     /// True if what was opened is a file as others: not one of the host's kernel that happens to
@@ -227,6 +238,33 @@ impl Grant {
                 .host
                 .used(context.call.name, &path, self.right == Right::Write);
         }
+    }
+}
+
+/// A name in a directory of the host that was opened.
+#[derive(Debug)]
+pub(crate) struct Parent {
+    pub(crate) directory: OwnedFd,
+    pub(crate) name: Vec<u8>,
+    /// As the program knows it.
+    pub(crate) path: Vec<u8>,
+    /// The directory that was granted; `None` for a single file.
+    tree: Option<Arc<OwnedFd>>,
+}
+
+impl Parent {
+    /// How many directories of what was granted lie above; `None` if that was a single file, or
+    /// can't be told. The host is asked, for links may have been followed on the way.
+    pub(crate) fn depth(&self) -> Option<usize> {
+        let place = |file: &OwnedFd| {
+            let own = format!("/proc/self/fd/{}", file.as_raw_fd());
+            let path = rustix::fs::readlink(own, Vec::new()).ok()?;
+            Some(super::normal(path.as_bytes()))
+        };
+        let (top, path) = (place(self.tree.as_deref()?)?, place(&self.directory)?);
+        let inside = path == top || super::is_below(&path, &top);
+        let slashes = path.get(top.len()..)?.iter().filter(|&&byte| byte == b'/');
+        inside.then_some(slashes.count())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
 
-use super::{AT_EMPTY_PATH, Right, at};
+use super::{AT_EMPTY_PATH, Right, at, links};
 use crate::access::{self, AT_FDCWD, Grant, Place};
 use crate::context::{Answer, Context, Failure};
 use crate::errno::{EBUSY, EEXIST, EINVAL, EISDIR, ENOENT, ENOTDIR, EPERM, Errno};
@@ -181,10 +181,8 @@ fn move_file(
             }
         }
     }
-    let (old_parent, old_name) = from.parent(context)?;
-    let (new_parent, new_name) = to.parent(context)?;
-    rustix::fs::renameat_with(&old_parent, &old_name, &new_parent, &new_name, flags)
-        .map_err(Errno::from)?;
+    let (from, to) = (from.parent_in(context)?, to.parent_in(context)?);
+    links::rename(context, &from, &to, flags)?;
     Ok(0)
 }
 
@@ -216,16 +214,8 @@ fn link_file(
 ) -> Answer {
     let from = target(context, old.0, old.1, follow)?;
     let to = new_name(context, new.0, new.1)?;
-    let (old_parent, old_name) = from.real_parent(context)?;
-    let (new_parent, new_name) = to.parent(context)?;
-    rustix::fs::linkat(
-        &old_parent,
-        &old_name,
-        &new_parent,
-        &new_name,
-        AtFlags::empty(),
-    )
-    .map_err(Errno::from)?;
+    let (from, to) = (from.real_parent(context)?, to.parent_in(context)?);
+    links::second_name(context, &from, &to)?;
     Ok(0)
 }
 
@@ -243,22 +233,7 @@ pub(crate) fn symlinkat(context: &mut Context<'_>) -> Answer {
 /// in front than the directory is deep.
 fn make_link(context: &mut Context<'_>, fd: i32, argument: usize) -> Answer {
     let points_to = context.path(context.word(0))?;
-    let grant = new_name(context, fd, argument)?;
-    let mut depth = grant.depth();
-    let mut down = false;
-    let mut inside = points_to.first() != Some(&b'/');
-    for part in points_to.split(|&byte| byte == b'/') {
-        match part {
-            b"" | b"." => {}
-            b".." if down || depth == 0 => inside = false,
-            b".." => depth -= 1,
-            _ => down = true,
-        }
-    }
-    if !inside {
-        return Err(access::denied(context, &points_to));
-    }
-    let (parent, name) = grant.parent(context)?;
-    rustix::fs::symlinkat(&points_to, &parent, &name).map_err(Errno::from)?;
+    let place = new_name(context, fd, argument)?.parent_in(context)?;
+    links::make(context, &points_to, &place)?;
     Ok(0)
 }

@@ -3,7 +3,7 @@
 use rustix::fs::{Access as HostAccess, AtFlags};
 
 use super::{AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, Right, at, means_descriptor, of_path};
-use crate::access::{AT_FDCWD, Place};
+use crate::access::{AT_FDCWD, Parent, Place};
 use crate::context::{Answer, Context, Failure, copy_out};
 use crate::errno::{EACCES, EINVAL, ENOENT, Errno};
 use crate::object::{Object, host_metadata, is_terminal};
@@ -160,7 +160,11 @@ fn check_access(
         return Ok(0);
     }
     drop(file);
-    let (parent, name) = grant.real_parent(context)?;
+    let Parent {
+        directory: parent,
+        name,
+        ..
+    } = grant.real_parent(context)?;
     let flags = AtFlags::EACCESS | AtFlags::SYMLINK_NOFOLLOW;
     rustix::fs::accessat(&parent, &name, wanted, flags).map_err(Errno::from)?;
     Ok(0)

@@ -244,7 +244,11 @@ fn set_times(
     times: &Timestamps,
 ) -> Answer {
     let grant = target(context, fd, argument, follow)?;
-    let (parent, name) = grant.real_parent(context)?;
+    let access::Parent {
+        directory: parent,
+        name,
+        ..
+    } = grant.real_parent(context)?;
     rustix::fs::utimensat(&parent, &name, times, AtFlags::SYMLINK_NOFOLLOW).map_err(Errno::from)?;
     Ok(0)
 }
