@@ -66,7 +66,7 @@ impl ProgramFilter {
         };
         let (status, fields) = match ctx.response() {
             Some(response) => (response.status(), response.save()),
-            None => return Answer::Fail("there is no response".to_owned()),
+            None => return Answer::Fail("tinykvm: there is no response to filter".to_owned()),
         };
         let request = FilterRequest {
             url: &url,
@@ -89,7 +89,7 @@ impl ProgramFilter {
             }
             Begun::Failed(reason) => {
                 restore(ctx, &fields);
-                return Answer::Fail(format!("{}: {reason}", self.program.name()));
+                return Answer::Fail(reason);
             }
         };
         if let Some(caching) = caching {
@@ -144,7 +144,7 @@ impl Filter for ProgramFilter {
         let primed = filter.prime(&mut Reading(upstream), &mut log);
         counters::publish();
         if let Err(reason) = primed {
-            return Opened::Fail(format!("{}: {reason}", self.program.name()));
+            return Opened::Fail(reason);
         }
         if filter.is_original()
             && let Some(fields) = &fields

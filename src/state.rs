@@ -94,12 +94,10 @@ impl Vcl {
         Ok(())
     }
 
-    /// Makes the program known to Varnish as a filter, unless it is. Names of filters have no spaces,
-    /// and differ in more than case: of programs for which that is not so, only the first becomes one.
+    /// Makes the program known to Varnish as a filter, unless it is.
     pub(crate) fn add_filter(&self, ctx: &mut Ctx<'_>, name: &str) -> Result<(), Failure> {
         let mut filters = self.filters.write().unwrap_or_else(PoisonError::into_inner);
-        let taken = filters.keys().any(|key| key.eq_ignore_ascii_case(name));
-        if taken || name.contains(char::is_whitespace) {
+        if filters.contains_key(name) {
             return Ok(());
         }
         let program = self.program(Some(name.as_bytes()))?;

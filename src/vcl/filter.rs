@@ -33,7 +33,7 @@ pub(crate) unsafe extern "C" fn vmod_filter(
         let program = vcl.program(program)?;
         if !vcl.has_filter(program.name()) {
             let name = program.name();
-            return Err(format!("program \"{name}\" can't be a filter: rename it").into());
+            return Err(format!("program \"{name}\" is not known to Varnish as a filter").into());
         }
         let name = filter_name(program.name());
         let list = ctx.filters().unwrap_or_default();

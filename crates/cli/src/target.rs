@@ -4,7 +4,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tinykvm_runtime::{Document, Journal, Program, Programs};
+use tinykvm_runtime::{Document, Journal, Program, Programs, name_from};
 
 use crate::args::{MainArguments, Target};
 use crate::console::{Error, Terminal};
@@ -94,12 +94,9 @@ impl Target {
     }
 }
 
-/// What a program is called: its file without the extension.
+/// What a program is called: its file without the extension, as far as a name can have that.
 pub(crate) fn name_of(program: &Path) -> String {
-    program
-        .file_stem()
-        .map_or_else(|| "program".into(), |stem| stem.to_string_lossy())
-        .into_owned()
+    name_from(&program.file_stem().unwrap_or_default().to_string_lossy())
 }
 
 /// JSON text as it is, or the contents of a file.

@@ -15,10 +15,11 @@ use thiserror::Error;
 use tinykvm::{BadAddress, Guest, MapError, Registers};
 use tinykvm_abi::structs::Meminfo;
 use tinykvm_abi::{calls, values};
+use tinykvm_linux::Stream;
 
 use crate::fields::FieldRefused;
 use crate::journal::Journal;
-use crate::output::Output;
+use crate::output::{self, Output};
 use crate::transaction::Transaction;
 
 pub(crate) use register::{Callbacks, FILTER_INPUT, FILTER_OUTPUT, FilterFunctions, Registration};
@@ -177,23 +178,31 @@ impl Host<'_> {
     }
 
     /// One write of the program's.
-    pub(crate) fn print(&mut self, bytes: &[u8]) {
-        let mut sink = Sink {
-            stage: &mut self.stage,
-            journal: self.journal,
-        };
-        self.output
-            .write(self.program, bytes, &mut |line| sink.log(line));
+    pub(crate) fn print(&mut self, stream: Stream, bytes: &[u8]) {
+        self.with_output(|output, name, sink| output.write(name, stream, bytes, sink));
     }
 
-    /// One line of the host's own about what the program does.
+    /// A whole text that the program wants to be logged.
+    pub(crate) fn log(&mut self, bytes: &[u8]) {
+        self.with_output(|output, name, sink| output.text(name, bytes, sink));
+    }
+
+    /// Logs the lines that the program has begun: nothing more will come.
+    pub(crate) fn flush(&mut self) {
+        self.with_output(|output, name, sink| output.flush(name, sink));
+    }
+
+    /// One line of the host's own about what the program does; whose it is stands before it.
     pub(crate) fn note(&mut self, line: &str) {
+        self.with_output(|output, name, sink| output.note(name, line, sink));
+    }
+
+    fn with_output(&mut self, work: impl FnOnce(&mut Output, &str, &mut output::Sink<'_>)) {
         let mut sink = Sink {
             stage: &mut self.stage,
             journal: self.journal,
         };
-        self.output
-            .note(self.program, line, &mut |line| sink.log(line));
+        work(self.output, self.program, &mut |line| sink.log(line));
     }
 }
 

@@ -16,10 +16,12 @@ use tinykvm_linux::ConnectRules;
 pub use json::Document;
 pub(crate) use json::apply;
 
+use crate::fields::shown;
 use crate::permissions::PathSetting;
+use crate::text::OWN;
 
 /// The longest program name.
-const NAME_MAX: usize = 128;
+const NAME_MAX: usize = 100;
 
 /// Why a configuration is refused. Nothing of a refused document is in force.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -92,12 +94,20 @@ pub enum ConfigError {
         program: String,
     },
     /// The name can't be a program's.
-    #[error(
-        "\"{program}\" can't be a program's name: 1 to {NAME_MAX} printable characters are allowed"
-    )]
+    #[error("\"{program}\" can't be a program's name: {reason}")]
     BadName {
         /// The name.
         program: String,
+        /// What is allowed.
+        reason: &'static str,
+    },
+    /// Another program has this name in another case, and Varnish does not tell them apart.
+    #[error("\"{program}\" can't be a program's name: it differs from \"{other}\" in case only")]
+    SameName {
+        /// The name.
+        program: String,
+        /// The other program's.
+        other: String,
     },
     /// The program is running with its settings already.
     #[error("\"{program}\" is started already; configure it before that")]
@@ -117,14 +127,44 @@ fn did_you_mean(nearest: &Option<&'static str>) -> String {
     nearest.map_or_else(String::new, |key| format!("; did you mean \"{key}\"?"))
 }
 
-/// Fails unless `name` can be a program's name: it appears in log lines.
+/// True for characters that names of programs consist of. They appear in log lines, in names of
+/// backends and in lists of filters, and end in none of them.
+fn is_of_names(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"_-.".contains(&byte)
+}
+
+/// Fails unless `name` can be a program's name.
 pub(crate) fn check_name(name: &str) -> Result<(), ConfigError> {
-    if name.is_empty() || name.len() > NAME_MAX || name.chars().any(char::is_control) {
-        return Err(ConfigError::BadName {
-            program: name.escape_debug().to_string(),
-        });
+    let reason = if name.is_empty() || name.len() > NAME_MAX {
+        "names have 1 to 100 characters"
+    } else if !name.bytes().all(is_of_names) {
+        "names consist of letters, digits, \"_\", \"-\" and \".\""
+    } else if name.eq_ignore_ascii_case(OWN) {
+        "by it the module's own log lines are known"
+    } else {
+        return Ok(());
+    };
+    Err(ConfigError::BadName {
+        program: shown(name.as_bytes()),
+        reason,
+    })
+}
+
+/// What a program that is to have that name can be called: each character that no name has is
+/// replaced.
+#[must_use]
+pub fn name_from(text: &str) -> String {
+    let replaced = text.chars().map(|character| {
+        u8::try_from(character)
+            .ok()
+            .filter(|byte| is_of_names(*byte))
+            .map_or('_', char::from)
+    });
+    let name: String = replaced.take(NAME_MAX).collect();
+    match check_name(&name) {
+        Ok(()) => name,
+        Err(_) => format!("program_{name}").chars().take(NAME_MAX).collect(),
     }
-    Ok(())
 }
 
 /// What happens to a fork's memory after each call.

@@ -2,6 +2,7 @@
 
 use thiserror::Error;
 
+use crate::text::{cut, printable};
 use crate::transaction::{FieldError, Side, Transaction};
 
 /// The longest field or header name that a guest may hand over.
@@ -21,13 +22,13 @@ pub(crate) enum FieldRefused {
         length: usize,
     },
     /// Not of the form `Name: value`.
-    #[error("the header field {field:?} is not of the form \"Name: value\"")]
+    #[error("the header field \"{field}\" is not of the form \"Name: value\"")]
     Form {
         /// The field, shortened.
         field: String,
     },
     /// Contains a byte that would end or split the field on the wire.
-    #[error("the header field {field:?} contains control byte {byte:#04x}")]
+    #[error("the header field \"{field}\" contains control byte {byte:#04x}")]
     Control {
         /// The field, shortened.
         field: String,
@@ -35,7 +36,7 @@ pub(crate) enum FieldRefused {
         byte: u8,
     },
     /// A name to look for that no field can have.
-    #[error("{name:?} is not a header name")]
+    #[error("\"{name}\" is not a header name")]
     Name {
         /// The name, shortened.
         name: String,
@@ -145,7 +146,7 @@ fn is_token(byte: u8) -> bool {
 /// The start of guest-given bytes, for a message.
 pub(crate) fn shown(bytes: &[u8]) -> String {
     const LONGEST: usize = 80;
-    let mut text = String::from_utf8_lossy(&bytes[..bytes.len().min(LONGEST)]).into_owned();
+    let mut text = printable(&bytes[..cut(bytes, LONGEST)]).into_owned();
     if bytes.len() > LONGEST {
         text.push_str("...");
     }

@@ -28,6 +28,7 @@ use crate::call::report;
 use crate::config::OnFailure;
 use crate::counters::{add, counters};
 use crate::program::Program;
+use crate::text::own_line;
 use crate::transaction::Transaction;
 use crate::verdict::Verdict;
 
@@ -105,7 +106,7 @@ pub enum Begun {
     Original,
     /// It goes through this.
     Filter(BodyFilter),
-    /// The program failed: there is no body. The reason is logged already.
+    /// The program failed: there is no body. The reason, as a line for a log, is logged already.
     Failed(String),
 }
 
@@ -171,6 +172,6 @@ fn refuse(
         add(&counters().filter_originals, 1);
         Begun::Original
     } else {
-        Begun::Failed(reason.to_owned())
+        Begun::Failed(own_line(name, reason))
     }
 }

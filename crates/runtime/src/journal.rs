@@ -44,24 +44,43 @@ impl Journal for Silent {
     fn error(&self, _: &str) {}
 }
 
-/// Keeps lines until there is a log for them.
-#[derive(Default)]
-pub(crate) struct Lines(Mutex<Vec<String>>);
+/// Keeps lines until there is a log for them. Another journal may have them at once.
+pub(crate) struct Lines<'a> {
+    lines: Mutex<Vec<String>>,
+    also: Option<&'a dyn Journal>,
+}
 
-impl Lines {
+impl<'a> Lines<'a> {
+    pub(crate) fn new(also: Option<&'a dyn Journal>) -> Self {
+        Self {
+            lines: Mutex::default(),
+            also,
+        }
+    }
+
     /// What was logged, in order.
     pub(crate) fn into_lines(self) -> Vec<String> {
-        self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
+        let lines = self.lines.into_inner();
+        lines.unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Journal for Lines {
+impl Journal for Lines<'_> {
     fn log(&self, line: &str) {
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         lines.push(line.to_owned());
+        if let Some(also) = self.also {
+            also.log(line);
+        }
     }
 
     fn error(&self, line: &str) {
         self.log(line);
+    }
+
+    fn used(&self, used: Used<'_>) {
+        if let Some(also) = self.also {
+            also.used(used);
+        }
     }
 }

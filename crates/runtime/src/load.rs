@@ -103,7 +103,7 @@ fn last_words(output: &str) -> String {
     if output.is_empty() {
         String::new()
     } else {
-        format!("; its last output: {output}")
+        format!("; its last output, the last line first: {output}")
     }
 }
 
@@ -255,7 +255,9 @@ fn boot(
         time: settings.max_boot_time,
         memory: settings.max_memory,
     };
-    let reason = match run(&mut machine, &mut process, &mut host, limits) {
+    let result = run(&mut machine, &mut process, &mut host, limits);
+    host.flush();
+    let reason = match result {
         Ok(Stop::Waiting { paused }) => {
             process.freeze(&machine.booting);
             let template = machine.booting.freeze();
@@ -276,7 +278,7 @@ fn boot(
     Err(LoadError::Boot {
         path,
         reason,
-        output: output.tail(),
+        output: output.last_words(),
     })
 }
 

@@ -1,24 +1,54 @@
 //! What a program prints, as lines of a log.
 
-use std::fmt::Write as _;
+use std::mem;
+
+use tinykvm_linux::Stream;
+
+use crate::text::{cut, own_line, printable};
 
 /// How many bytes of output one call may log.
 const BYTES_MAX: usize = 64 * 1024;
 /// How many lines of output one call may log.
 const LINES_MAX: usize = 1000;
+/// How many lines of the host's own about what the program does one call may log.
+const NOTES_MAX: usize = 100;
+/// A line that is longer goes on in a further one.
+const LINE_MAX: usize = 4096;
+/// What a line begins with that goes on with one that was too long.
+const CONTINUED: &str = "...";
 /// How much of the latest output is remembered, to explain why a program did not start.
 const TAIL_MAX: usize = 1024;
 
-/// Turns writes into log lines: `<name> says: <text>`, and bounds them.
+/// Where lines go.
+pub(crate) type Sink<'a> = dyn FnMut(&str) + 'a;
+
+/// Turns writes into log lines, `NAME says: TEXT`, and bounds them.
 ///
-/// A write that goes on with a line that an earlier one did not end is logged without the prefix.
+/// A line is logged when its end was written, or when the call ends: writers without a buffer of
+/// their own give a byte at a time. Standard output and error have a line each.
 #[derive(Debug, Default)]
 pub(crate) struct Output {
-    unfinished: bool,
+    lines: [Line; 2],
+    count: Count,
+    notes: usize,
+    tail: Option<Vec<u8>>,
+}
+
+/// The line that a stream is in the middle of.
+#[derive(Debug, Default)]
+struct Line {
+    begun: Vec<u8>,
+    /// The beginning of it was logged, as it was too long.
+    continued: bool,
+}
+
+/// What one call has logged.
+#[derive(Debug, Default)]
+struct Count {
     bytes: usize,
     lines: usize,
-    line: String,
-    tail: Option<Vec<u8>>,
+    /// Bytes that were not logged.
+    lost: usize,
 }
 
 impl Output {
@@ -32,158 +62,164 @@ impl Output {
 
     /// A new call begins: the limits count from zero.
     pub(crate) fn begin(&mut self) {
-        self.unfinished = false;
-        self.bytes = 0;
-        self.lines = 0;
+        for line in &mut self.lines {
+            line.begun.clear();
+            line.continued = false;
+        }
+        self.count = Count::default();
+        self.notes = 0;
     }
 
-    /// Takes one write of the program `name` and gives the lines to `sink`.
-    pub(crate) fn write(&mut self, name: &str, bytes: &[u8], sink: &mut dyn FnMut(&str)) {
+    /// Takes one write of the program `name` and gives the lines that it completes to `sink`.
+    pub(crate) fn write(&mut self, name: &str, stream: Stream, bytes: &[u8], sink: &mut Sink<'_>) {
         if let Some(tail) = &mut self.tail {
             tail.extend_from_slice(bytes);
             tail.drain(..tail.len().saturating_sub(TAIL_MAX));
         }
-        let (text, ended) = match bytes.strip_suffix(b"\n") {
-            Some(text) => (text, true),
-            None => (bytes, false),
-        };
-        if bytes.is_empty() {
-            return;
+        let (line, count) = (&mut self.lines[index(stream)], &mut self.count);
+        let mut rest = bytes;
+        while let Some(end) = rest.iter().position(|&byte| byte == b'\n') {
+            line.add(&rest[..end], name, count, sink);
+            line.end(name, count, sink);
+            rest = &rest[end + 1..];
         }
-        for text in text.split(|&byte| byte == b'\n') {
-            if !self.count(name, text.len(), sink) {
-                return;
+        line.add(rest, name, count, sink);
+    }
+
+    /// A whole text that the program wants to be logged.
+    pub(crate) fn text(&mut self, name: &str, bytes: &[u8], sink: &mut Sink<'_>) {
+        let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+        // What was begun on standard output goes on behind it.
+        let kept = mem::take(&mut self.lines[index(Stream::Out)]);
+        self.write(name, Stream::Out, bytes, sink);
+        if !bytes.is_empty() {
+            self.lines[index(Stream::Out)].end(name, &mut self.count, sink);
+        }
+        self.lines[index(Stream::Out)] = kept;
+    }
+
+    /// The call ends, or something is to be said about what was printed so far: lines that are not
+    /// complete are logged, and how much was not.
+    pub(crate) fn flush(&mut self, name: &str, sink: &mut Sink<'_>) {
+        for line in &mut self.lines {
+            if !line.begun.is_empty() {
+                line.end(name, &mut self.count, sink);
             }
-            self.line.clear();
-            if !self.unfinished {
-                // Writing to a string does not fail.
-                let _ = write!(self.line, "{name} says: ");
-            }
-            push_printable(&mut self.line, text);
-            sink(&self.line);
-            self.unfinished = false;
+            line.continued = false;
         }
-        self.unfinished = !ended;
-    }
-
-    /// Logs a line of the host's own about what the program does, within the same limits.
-    pub(crate) fn note(&mut self, name: &str, line: &str, sink: &mut dyn FnMut(&str)) {
-        if self.count(name, line.len(), sink) {
-            sink(line);
+        let lost = mem::take(&mut self.count.lost);
+        if lost > 0 {
+            sink(&own_line(
+                name,
+                &format!("{lost} bytes of its output were not logged"),
+            ));
         }
     }
 
-    /// Counts one line; false if it is one too many.
-    fn count(&mut self, name: &str, length: usize, sink: &mut dyn FnMut(&str)) -> bool {
-        if self.lines > LINES_MAX {
-            return false;
+    /// Logs a line of the host's own about what the program does.
+    pub(crate) fn note(&mut self, name: &str, line: &str, sink: &mut Sink<'_>) {
+        self.notes = self.notes.saturating_add(1);
+        if self.notes <= NOTES_MAX {
+            sink(&own_line(name, line));
+        } else if self.notes == NOTES_MAX + 1 {
+            let what = "more of that: in this call it is not told any more";
+            sink(&own_line(name, what));
         }
-        self.lines += 1;
-        self.bytes = self.bytes.saturating_add(length);
-        if self.lines <= LINES_MAX && self.bytes <= BYTES_MAX {
-            return true;
-        }
-        self.lines = LINES_MAX + 1;
-        self.line.clear();
-        let _ = write!(self.line, "{name}: output limit reached");
-        sink(&self.line);
-        false
     }
 
-    /// The last lines that were written, for a message; empty if there are none.
-    pub(crate) fn tail(&self) -> String {
+    /// The last lines that were printed, for a message, the last one first; empty if there are none.
+    pub(crate) fn last_words(&self) -> String {
         let tail = self.tail.as_deref().unwrap_or_default();
-        let mut text = String::new();
-        push_printable(&mut text, tail.trim_ascii());
-        text
+        let mut lines: Vec<_> = tail.split(|&byte| byte == b'\n').collect();
+        if tail.len() == TAIL_MAX && lines.len() > 1 {
+            // The beginning of it is not there.
+            lines.remove(0);
+        }
+        let lines = lines.iter().rev().map(|line| line.trim_ascii());
+        let lines: Vec<_> = lines
+            .filter(|line| !line.is_empty())
+            .map(printable)
+            .collect();
+        lines.join(" | ")
     }
 }
 
-/// Appends text without anything that could disturb a log or a terminal.
-fn push_printable(line: &mut String, bytes: &[u8]) {
-    for piece in String::from_utf8_lossy(bytes).chars() {
-        let harmless = !piece.is_control() || piece == '\t';
-        line.push(if harmless {
-            piece
-        } else {
-            char::REPLACEMENT_CHARACTER
-        });
+fn index(stream: Stream) -> usize {
+    match stream {
+        Stream::Out => 0,
+        Stream::Err => 1,
+    }
+}
+
+impl Line {
+    /// Adds to the line. Of a line that gets too long the beginning is logged.
+    fn add(&mut self, bytes: &[u8], name: &str, count: &mut Count, sink: &mut Sink<'_>) {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            if count.is_full() {
+                count.lost = count.lost.saturating_add(rest.len() + self.begun.len());
+                self.begun.clear();
+                return;
+            }
+            // One more than a line has, so that it is known whether there is more.
+            let room = LINE_MAX + 1 - self.begun.len().min(LINE_MAX);
+            let (now, later) = rest.split_at(rest.len().min(room));
+            self.begun.extend_from_slice(now);
+            rest = later;
+            if self.begun.len() > LINE_MAX {
+                let end = cut(&self.begun, LINE_MAX);
+                self.log(end, name, count, sink);
+                self.begun.drain(..end);
+                self.continued = true;
+            }
+        }
+    }
+
+    /// The line ends here.
+    fn end(&mut self, name: &str, count: &mut Count, sink: &mut Sink<'_>) {
+        if self.begun.last() == Some(&b'\r') {
+            self.begun.pop();
+        }
+        if !(self.continued && self.begun.is_empty()) {
+            self.log(self.begun.len(), name, count, sink);
+        }
+        self.begun.clear();
+        self.continued = false;
+    }
+
+    fn log(&self, end: usize, name: &str, count: &mut Count, sink: &mut Sink<'_>) {
+        let text = &self.begun[..end];
+        if count.admit(text.len(), name, sink) {
+            let continued = if self.continued { CONTINUED } else { "" };
+            sink(&format!("{name} says: {continued}{}", printable(text)));
+        }
+    }
+}
+
+impl Count {
+    fn is_full(&self) -> bool {
+        self.lines > LINES_MAX
+    }
+
+    /// Counts one line; false if it is one too many.
+    fn admit(&mut self, length: usize, name: &str, sink: &mut Sink<'_>) -> bool {
+        if !self.is_full() {
+            self.lines += 1;
+            self.bytes = self.bytes.saturating_add(length);
+            if self.lines <= LINES_MAX && self.bytes <= BYTES_MAX {
+                return true;
+            }
+            self.lines = LINES_MAX + 1;
+            let what = format!(
+                "output limit reached ({LINES_MAX} lines, {} KiB): what follows is not logged",
+                BYTES_MAX / 1024
+            );
+            sink(&own_line(name, &what));
+        }
+        self.lost = self.lost.saturating_add(length);
+        false
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn lines(writes: &[&str]) -> Vec<String> {
-        let mut output = Output::with_tail();
-        let mut lines = Vec::new();
-        for write in writes {
-            output.write("p", write.as_bytes(), &mut |line| {
-                lines.push(line.to_owned())
-            });
-        }
-        lines
-    }
-
-    #[test]
-    fn one_newline_is_stripped_and_lines_are_split() {
-        assert_eq!(lines(&["hello\n"]), ["p says: hello"]);
-        assert_eq!(lines(&["a\nb\n"]), ["p says: a", "p says: b"]);
-        assert_eq!(lines(&["\n"]), ["p says: "]);
-        assert!(lines(&[""]).is_empty());
-    }
-
-    #[test]
-    fn a_continued_line_has_no_prefix() {
-        assert_eq!(
-            lines(&["abc", "def\n", "ghi"]),
-            ["p says: abc", "def", "p says: ghi"]
-        );
-    }
-
-    #[test]
-    fn control_characters_do_not_reach_the_log() {
-        assert_eq!(
-            lines(&["a\x1b[2J\r\tz\0\n"]),
-            ["p says: a\u{fffd}[2J\u{fffd}\tz\u{fffd}"]
-        );
-    }
-
-    #[test]
-    fn lines_and_bytes_are_bounded_per_call() {
-        let many = "x\n".repeat(LINES_MAX + 5);
-        let lines_of_many = lines(&[&many, "more\n"]);
-        assert_eq!(lines_of_many.len(), LINES_MAX + 1);
-        assert_eq!(lines_of_many[LINES_MAX], "p: output limit reached");
-        let long = "y".repeat(40_000);
-        let lines_of_long = lines(&[&long, "\n", &long, "more\n"]);
-        assert_eq!(
-            lines_of_long.last().expect("lines"),
-            "p: output limit reached"
-        );
-        assert!(lines_of_long.len() < 5);
-    }
-
-    #[test]
-    fn the_limits_are_per_call() {
-        let mut output = Output::default();
-        let mut count = 0;
-        let many = "x\n".repeat(LINES_MAX + 5);
-        for _ in 0..2 {
-            output.begin();
-            output.write("p", many.as_bytes(), &mut |_| count += 1);
-        }
-        assert_eq!(count, 2 * (LINES_MAX + 1));
-    }
-
-    #[test]
-    fn the_tail_is_short() {
-        let mut output = Output::with_tail();
-        output.write("p", "z".repeat(5000).as_bytes(), &mut |_| {});
-        output.write("p", b"the end\n", &mut |_| {});
-        let tail = output.tail();
-        assert!(tail.ends_with("zthe end"));
-        assert_eq!(tail.len(), TAIL_MAX - 1);
-    }
-}
+mod tests;

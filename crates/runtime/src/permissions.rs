@@ -6,6 +6,7 @@ use tinykvm_linux::{ConnectRules, Extent, PathRule, Permissions, resolvers_in};
 
 use crate::config::Settings;
 use crate::journal::Journal;
+use crate::text::own_line;
 
 /// What `allow()` can give.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,7 +121,8 @@ pub(crate) fn allow(settings: &mut Settings, access: Access, what: &str) -> Resu
 /// Opens what the settings name. What is missing is reported, and does not exist for the program.
 pub(crate) fn permissions(name: &str, settings: &Settings, journal: &dyn Journal) -> Permissions {
     let complain = |error: &dyn std::fmt::Display| {
-        journal.error(&format!("{name}: allowed, but not there: {error}"));
+        let text = format!("allowed, but not there: {error}");
+        journal.error(&own_line(name, &text));
     };
     let mut all = match settings.audit {
         true => Permissions::audit().unwrap_or_else(|error| {

@@ -24,6 +24,7 @@ use crate::journal::Journal;
 use crate::load::{LoadError, Stamp, load, stamp};
 use crate::permissions::{Access, allow};
 use crate::response::Response;
+use crate::text::{own_line, printable};
 use crate::transaction::{CallRequest, Transaction};
 use crate::verdict::Verdict;
 
@@ -335,11 +336,8 @@ impl Program {
         let mut state = lock(&self.state);
         match result {
             Ok(instance) if !matches!(state.phase, Phase::Closed) => {
-                self.journal.log(&format!(
-                    "tinykvm {}: ready after {} ms",
-                    self.name,
-                    begun.elapsed().as_millis()
-                ));
+                let text = format!("ready after {} ms", begun.elapsed().as_millis());
+                self.journal.log(&own_line(&self.name, &text));
                 self.ready.store(Some(instance));
                 state.phase = Phase::Ready;
                 state.failures = 0;
@@ -354,9 +352,8 @@ impl Program {
         if matches!(state.phase, Phase::Closed) {
             return;
         }
-        let reason = error.to_string();
-        self.journal
-            .error(&format!("tinykvm {}: {reason}", self.name));
+        let reason = printable(error.to_string().as_bytes()).into_owned();
+        self.journal.error(&own_line(&self.name, &reason));
         // Looking for KVM again costs nothing; booting a program that fails does.
         let pause = match error.verdict() {
             Verdict::NoKvm => FIRST_PAUSE,

@@ -43,6 +43,12 @@ impl Programs {
         if let Some(program) = table.get(name) {
             return program.configure(json);
         }
+        if let Some(other) = table.keys().find(|key| key.eq_ignore_ascii_case(name)) {
+            return Err(ConfigError::SameName {
+                program: name.to_owned(),
+                other: other.clone(),
+            });
+        }
         let settings = apply(&Settings::default(), json)?;
         if settings.filename.is_empty() {
             return Err(ConfigError::UnknownProgram {

@@ -309,8 +309,8 @@ fn call(machine: &mut dyn Machine, number: u64, host: &mut Host<'_>) -> Result<A
 }
 
 impl tinykvm_linux::Host for Host<'_> {
-    fn output(&mut self, _: Stream, bytes: &[u8]) {
-        self.print(bytes);
+    fn output(&mut self, stream: Stream, bytes: &[u8]) {
+        self.print(stream, bytes);
     }
 
     fn sleep(&mut self, duration: Duration) -> bool {
@@ -322,8 +322,7 @@ impl tinykvm_linux::Host for Host<'_> {
     }
 
     fn unknown_call(&mut self, number: u64) {
-        let line = format!("{}: system call {number} is not implemented", self.program);
-        self.note(&line);
+        self.note(&format!("system call {number} is not implemented"));
     }
 
     fn used(&mut self, call: &'static str, path: &[u8], write: bool) {
@@ -340,10 +339,9 @@ impl tinykvm_linux::Host for Host<'_> {
 
     fn exec_memory(&mut self, call: &'static str, denied: bool) {
         if denied {
-            let name = self.program;
-            let line =
-                format!("{name}: {call} of memory to write and to execute is denied (exec_memory)");
-            self.note(&line);
+            self.note(&format!(
+                "{call} of memory to write and to execute is denied (exec_memory)"
+            ));
         } else if let Some(journal) = self.journal {
             journal.used(Used::ExecMemory);
         }
@@ -351,7 +349,6 @@ impl tinykvm_linux::Host for Host<'_> {
 
     fn denied(&mut self, call: &'static str, path: &[u8]) {
         let path = crate::fields::shown(path);
-        let line = format!("{}: {call} of {path:?} is denied", self.program);
-        self.note(&line);
+        self.note(&format!("{call} of \"{path}\" is denied"));
     }
 }

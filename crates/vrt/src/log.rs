@@ -27,18 +27,55 @@ impl Tag {
     }
 }
 
-/// The records of a text: one a line, and none for an empty one.
-fn records(text: &str) -> impl Iterator<Item = &str> {
-    text.lines().filter(|line| !line.trim_end().is_empty())
+/// The longest record: Varnish cuts at its parameter `vsl_reclen`, which is 255 as a rule.
+const RECORD_MAX: usize = 250;
+/// What a record begins with, behind its prefix, that goes on with one that was too long.
+const CONTINUED: &str = "...";
+/// The longest prefix.
+const PREFIX_MAX: usize = 160;
+
+/// Whose text it is, which each of its records says: all before the first colon and space.
+fn prefix(text: &str) -> &str {
+    text.find(": ")
+        .filter(|at| *at <= PREFIX_MAX)
+        .and_then(|at| text.get(..at + 2))
+        .unwrap_or_default()
+}
+
+/// The records of a text: one a line, none for an empty one, and more for one that is too long.
+fn records(text: &str, mut sink: impl FnMut(&str)) {
+    let prefix = prefix(text);
+    let lines = text.lines().filter(|line| !line.trim_end().is_empty());
+    for (index, line) in lines.enumerate() {
+        let (mut start, mut rest) = if index == 0 {
+            (String::new(), line)
+        } else {
+            (prefix.to_owned(), line)
+        };
+        loop {
+            let room = RECORD_MAX - start.len();
+            let end = rest.floor_char_boundary(room);
+            if start.is_empty() {
+                sink(&rest[..end]);
+            } else {
+                sink(&format!("{start}{}", &rest[..end]));
+            }
+            rest = &rest[end..];
+            if rest.is_empty() {
+                break;
+            }
+            start = format!("{prefix}{CONTINUED}");
+        }
+    }
 }
 
 /// Writes `text` outside of any transaction, one record a line. Only in the raw log.
 pub fn log_global(tag: Tag, text: &str) {
-    for record in records(text) {
+    records(text, |record| {
         let record = c_text(record);
         // SAFETY: a valid string; the function copies it.
         unsafe { ffi::tinykvm_vsl_global(tag.raw(), record.as_ptr()) };
-    }
+    });
 }
 
 /// Writes `text` to a transaction's log, one record a line.
@@ -46,7 +83,7 @@ pub fn log_global(tag: Tag, text: &str) {
 /// # Safety
 /// `vsl` is the log of a transaction of this thread.
 pub(crate) unsafe fn log_to(vsl: *mut ffi::vsl_log, tag: Tag, text: &str) {
-    for record in records(text) {
+    records(text, |record| {
         let range = record.as_bytes().as_ptr_range();
         let text = ffi::txt {
             b: range.start.cast(),
@@ -54,17 +91,48 @@ pub(crate) unsafe fn log_to(vsl: *mut ffi::vsl_log, tag: Tag, text: &str) {
         };
         // SAFETY: the log is the caller's; the record is copied.
         unsafe { ffi::VSLbt(vsl, tag.raw(), text) };
-    }
+    });
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn seen(text: &str) -> Vec<String> {
+        let mut seen = Vec::new();
+        records(text, |record| seen.push(record.to_owned()));
+        seen
+    }
+
     #[test]
-    fn a_record_a_line() {
-        let seen: Vec<_> = records("one\n\n two\r\nthree").collect();
-        assert_eq!(seen, ["one", " two", "three"]);
-        assert_eq!(records("").count(), 0);
+    fn a_record_a_line_each_says_whose_it_is() {
+        assert_eq!(
+            seen("p says: one\n\n two: 2\r\nthree"),
+            ["p says: one", "p says:  two: 2", "p says: three"]
+        );
+        assert_eq!(seen("nobody's"), ["nobody's"]);
+        assert!(seen("").is_empty());
+    }
+
+    #[test]
+    fn nothing_of_a_long_line_is_lost() {
+        for length in [0, 1, 200, 242, 243, 500, 5000] {
+            let text = "\u{e4}".repeat(length / 2) + &"x".repeat(length % 2);
+            let records = seen(&format!("p says: {text}"));
+            let mut whole = String::new();
+            for (index, record) in records.iter().enumerate() {
+                assert!(record.len() <= RECORD_MAX, "{record}");
+                let start = if index == 0 {
+                    "p says: "
+                } else {
+                    "p says: ..."
+                };
+                whole += record.strip_prefix(start).expect("a prefix");
+            }
+            assert_eq!(whole, text);
+        }
+        // Without anything that says whose it is.
+        let records = seen(&"y".repeat(600));
+        assert!(records[1..].iter().all(|record| record.starts_with("...")));
     }
 }

@@ -14,8 +14,7 @@ pub(super) fn dispatch(
         calls::LOG => log(guest, host),
         calls::MEMINFO => meminfo(guest, host),
         calls::BREAKPOINT => {
-            let line = format!("{}: breakpoint skipped", host.program);
-            host.note(&line);
+            host.note("breakpoint skipped");
             Ok(Action::Resume)
         }
         // Accepted, without effect: an older way to register, and sockets without a server.
@@ -43,7 +42,7 @@ pub(super) fn dispatch(
 fn log(guest: &mut dyn Guest, host: &mut Host<'_>) -> Result<Action, Abort> {
     let (address, length) = (guest.registers().rdi, low16(guest.registers().rsi));
     let text = read(guest, "log", address, length)?;
-    host.print(&text);
+    host.log(&text);
     Ok(Action::Resume)
 }
 

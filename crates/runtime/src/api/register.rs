@@ -161,11 +161,7 @@ pub(super) fn make_ephemeral(guest: &mut dyn Guest, host: &mut Host<'_>) -> Resu
         });
     };
     if !registration.may_choose {
-        let line = format!(
-            "{}: make_ephemeral is refused; \"control_ephemeral\" would allow it",
-            host.program
-        );
-        host.note(&line);
+        host.note("make_ephemeral is refused; \"control_ephemeral\" would allow it");
         return Ok(give(guest, MINUS_ONE));
     }
     registration.ephemeral = guest.registers().rdi & 0xFFFF_FFFF != 0;

@@ -350,7 +350,7 @@ fn what_is_not_configured() {
     ] {
         assert_eq!(bench.result(call, [0; 6]), i64::from(call));
     }
-    assert_eq!(bench.transaction.logged, ["p: breakpoint skipped"]);
+    assert_eq!(bench.transaction.logged, ["tinykvm p: breakpoint skipped"]);
 }
 
 #[test]

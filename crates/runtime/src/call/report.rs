@@ -8,6 +8,7 @@ use crate::counters::counters;
 use crate::instance::Held;
 use crate::response::Response;
 use crate::run::Failure;
+use crate::text::{OWN, own_line};
 use crate::transaction::Log;
 
 /// How many lines of a backtrace are logged.
@@ -55,7 +56,8 @@ impl<'a> Report<'a> {
         let mut line = String::with_capacity(160);
         let mut digits = itoa::Buffer::new();
         // This line is written for every call: formatting with `write!` takes three times as long.
-        line.push_str("tinykvm ");
+        line.push_str(OWN);
+        line.push(' ');
         line.push_str(self.name);
         line.push_str(": verdict=");
         line.push_str(response.verdict.name());
@@ -79,7 +81,7 @@ impl<'a> Report<'a> {
 
 /// Logs why a call failed.
 pub(crate) fn error(log: &mut dyn Log, name: &str, reason: &str) {
-    log.error(&format!("tinykvm {name}: {reason}"));
+    log.error(&own_line(name, reason));
 }
 
 /// Logs why a program failed; for a crash, also where. The fork is still as it was then.

@@ -252,7 +252,9 @@ impl Serving<'_> {
             memory: self.instance.memory_figures(),
             by_syscall: false,
         };
-        match run(fork, process, &mut host, limits) {
+        let result = run(fork, process, &mut host, limits);
+        host.flush();
+        match result {
             // What the host could not write for want of memory shows as something else.
             Err(_) if fork.memory_exceeded() => Err(Failure::Memory {
                 limit: limits.memory,

@@ -5,7 +5,7 @@ use std::time::Instant;
 use crate::api::{Host, Stage};
 use crate::inputs::{InputError, Landed, push_text};
 use crate::instance::{Instance, Worker};
-use crate::journal::Lines;
+use crate::journal::{Journal, Lines};
 use crate::run::{Failure, Stop, run};
 use crate::transaction::{BodyError, CallRequest, Transaction};
 
@@ -46,7 +46,8 @@ impl<'a> Stream<'a> {
         transaction: &mut dyn Transaction,
         limit: u64,
     ) -> Result<Landed, BodyError> {
-        let lines = Lines::default();
+        let instance = self.instance;
+        let lines = Lines::new(instance.journal_of_output());
         let result = transaction.read_body(&mut |part| {
             if self.offset.saturating_add(part.len() as u64) > limit {
                 return Err(BodyError::TooLarge { limit });
@@ -54,6 +55,8 @@ impl<'a> Stream<'a> {
             part.chunks(SEGMENT_MAX)
                 .try_for_each(|segment| self.give(segment, &lines))
         });
+        let output = &mut self.worker.output;
+        output.flush(&instance.name, &mut |line| lines.log(line));
         for line in lines.into_lines() {
             transaction.log(&line);
         }
@@ -63,7 +66,7 @@ impl<'a> Stream<'a> {
         })
     }
 
-    fn give(&mut self, segment: &[u8], lines: &Lines) -> Result<(), BodyError> {
+    fn give(&mut self, segment: &[u8], lines: &Lines<'_>) -> Result<(), BodyError> {
         let refused = |failure: Failure| BodyError::Refused {
             reason: failure.to_string(),
         };
@@ -80,7 +83,7 @@ impl<'a> Stream<'a> {
         }
     }
 
-    fn call(&mut self, segment: &[u8], lines: &Lines) -> Result<Stop, Failure> {
+    fn call(&mut self, segment: &[u8], lines: &Lines<'_>) -> Result<Stop, Failure> {
         let time = self.instance.settings.max_request_time;
         let Worker {
             fork,

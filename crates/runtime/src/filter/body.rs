@@ -12,6 +12,7 @@ use crate::config::OnFailure;
 use crate::counters::{add, counters};
 use crate::instance::{Fate, HoldError, Instance, Permit};
 use crate::run::Failure;
+use crate::text::own_line;
 use crate::transaction::{Log, Transaction};
 use crate::verdict::Verdict;
 
@@ -410,7 +411,7 @@ impl BodyFilter {
             return Ok(Part::last(0));
         }
         let read = upstream.read(out);
-        read.ok_or_else(|| "the body broke off".to_owned())
+        read.ok_or_else(|| own_line(&self.instance.name, "the body broke off"))
     }
 
     fn push_original(
@@ -427,7 +428,7 @@ impl BodyFilter {
             other => Err(other),
         });
         match sent {
-            Err(Sent::Failed) => Err("the client is gone".to_owned()),
+            Err(Sent::Failed) => Err(own_line(&self.instance.name, "the client is gone")),
             _ => Ok(()),
         }
     }
@@ -440,7 +441,8 @@ impl BodyFilter {
 
     fn fail(&mut self, failure: &Failure, log: &mut dyn Log) {
         let name = &self.instance.name;
-        if let State::Running(session) = &self.state {
+        if let State::Running(session) = &mut self.state {
+            session.flush(log);
             self.figures.input_ended = session.has_ended();
             match session.fork() {
                 Some(fork) => report::failure(log, name, failure, fork, self.instance.image()),
@@ -457,7 +459,7 @@ impl BodyFilter {
             true => State::Original(0),
             false => {
                 self.replay = None;
-                State::Failed(failure.to_string())
+                State::Failed(own_line(&self.instance.name, &failure.to_string()))
             }
         };
     }
@@ -465,8 +467,9 @@ impl BodyFilter {
     /// The body ends for a reason that is none of the program's.
     fn give_up(&mut self, reason: &str, log: &mut dyn Log) -> String {
         self.end(Verdict::Cancelled, false, Fate::Rebuilt, log);
-        self.state = State::Failed(reason.to_owned());
-        reason.to_owned()
+        let reason = own_line(&self.instance.name, reason);
+        self.state = State::Failed(reason.clone());
+        reason
     }
 
     /// There is no body: only the header fields are of interest.
@@ -486,7 +489,8 @@ impl BodyFilter {
 
     /// Gives the fork back and says how it went.
     fn end(&mut self, verdict: Verdict, original: bool, fate: Fate, log: &mut dyn Log) {
-        if let State::Running(session) = std::mem::replace(&mut self.state, State::Finished) {
+        if let State::Running(mut session) = std::mem::replace(&mut self.state, State::Finished) {
+            session.flush(log);
             session.release(fate, &mut self.figures);
             let name = &self.instance.name;
             self.figures.finish(name, verdict, original, log);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::counters::{add, counters};
+use crate::text::own_line;
 use crate::transaction::Log;
 use crate::verdict::Verdict;
 
@@ -52,8 +53,8 @@ impl Figures {
         add(&counters.filter_chunks, self.chunks);
         let place = if self.delivery { "delivery" } else { "fetch" };
         let then = if original { " then=original" } else { "" };
-        log.log(&format!(
-            "tinykvm {name}: verdict={verdict} filter={place}{then} time={}us in={} out={} chunks={} private={}KiB pages={} runs={}",
+        let text = format!(
+            "verdict={verdict} filter={place}{then} time={}us in={} out={} chunks={} private={}KiB pages={} runs={}",
             self.time.as_micros(),
             self.input,
             self.output,
@@ -61,6 +62,7 @@ impl Figures {
             self.private / 1024,
             self.pages,
             self.runs,
-        ));
+        );
+        log.log(&own_line(name, &text));
     }
 }

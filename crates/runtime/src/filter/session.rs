@@ -368,7 +368,7 @@ impl Session {
 
     fn go(&mut self, budget: Duration, log: &mut dyn Log) -> Result<(), Failure> {
         let instance = Arc::clone(&self.instance);
-        let lines = Lines::default();
+        let lines = Lines::new(instance.journal_of_output());
         let Worker {
             fork,
             process,
@@ -463,6 +463,19 @@ impl Session {
     /// The fork, to look at.
     pub(super) fn fork(&self) -> Option<&Fork> {
         self.held.fork()
+    }
+
+    /// Logs the lines that the program has begun.
+    pub(super) fn flush(&mut self, log: &mut dyn Log) {
+        let instance = Arc::clone(&self.instance);
+        if let Ok(worker) = self.worker() {
+            worker.output.flush(&instance.name, &mut |line| {
+                log.log(line);
+                if let Some(journal) = instance.journal_of_output() {
+                    journal.log(line);
+                }
+            });
+        }
     }
 
     /// Gives the fork back.

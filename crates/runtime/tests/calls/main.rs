@@ -16,6 +16,7 @@ mod files;
 mod filters;
 mod limits;
 mod loading;
+mod logging;
 mod modes;
 mod network;
 mod requests;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         modes::cases(),
         state::cases(),
         loading::cases(),
+        logging::cases(),
         threads::cases(),
         unique::cases(),
         descriptors::cases(),

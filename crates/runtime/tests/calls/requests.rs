@@ -299,7 +299,12 @@ fn output() -> Result<(), String> {
     flood.is(200, "");
     let logged = &flood.transaction.logged;
     assert!(logged.len() < 1010, "{} lines", logged.len());
-    assert!(logged.contains(&"prog: output limit reached".to_owned()));
+    assert!(
+        logged.contains(
+            &"tinykvm prog: output limit reached (1000 lines, 64 KiB): what follows is not logged"
+                .to_owned()
+        )
+    );
     let journal = bench.journal.0.lock().unwrap();
     assert_eq!(journal[0], "prog says: hello from main");
     assert!(journal.contains(&"prog says: warning".to_owned()));

@@ -107,7 +107,7 @@ pub(super) unsafe extern "C" fn open(
         }
         Ok(Opened::Bypass) => 1,
         Ok(Opened::Fail(reason)) => {
-            log.log(Tag::Error, &format!("tinykvm: {reason}"));
+            log.log(Tag::Error, &reason);
             -1
         }
         Err(caught) => {
@@ -154,11 +154,9 @@ pub(super) unsafe extern "C" fn push(
         }
         Ok(Ok(())) => return 0,
         Ok(Err(reason)) => reason,
-        Err(caught) => caught.message(),
+        Err(caught) => format!("tinykvm: {}", caught.message()),
     };
-    downstream
-        .log()
-        .log(Tag::Error, &format!("tinykvm: {reason}"));
+    downstream.log().log(Tag::Error, &reason);
     -1
 }
 

@@ -110,7 +110,7 @@ struct Open {
 unsafe fn fail(filters: *mut ffi::vfp_ctx, reason: &str) -> ffi::vfp_status {
     let reason = crate::strings::c_text(reason);
     // SAFETY: the caller's filters, a format that takes one string, and that string.
-    unsafe { ffi::VFP_Error(filters, c"tinykvm: %s".as_ptr(), reason.as_ptr()) }
+    unsafe { ffi::VFP_Error(filters, c"%s".as_ptr(), reason.as_ptr()) }
 }
 
 pub(super) unsafe extern "C" fn open(
@@ -125,7 +125,7 @@ pub(super) unsafe extern "C" fn open(
     };
     let Some(mut ctx) = ctx else {
         // SAFETY: the filters of this fetch.
-        return unsafe { fail(filters, "no context") };
+        return unsafe { fail(filters, "tinykvm: no context") };
     };
     let connection = ctx.busyobj().map_or(ptr::null(), |fetch| {
         // SAFETY: the fetch of this call.
@@ -151,7 +151,7 @@ pub(super) unsafe extern "C" fn open(
         // SAFETY: the filters of this fetch.
         Ok(Opened::Fail(reason)) => unsafe { fail(filters, &reason) },
         // SAFETY: as above.
-        Err(caught) => unsafe { fail(filters, &caught.message()) },
+        Err(caught) => unsafe { fail(filters, &format!("tinykvm: {}", caught.message())) },
     }
 }
 
@@ -165,7 +165,7 @@ pub(super) unsafe extern "C" fn pull(
     let (open, room) = unsafe { ((*entry).priv1.cast::<Open>().as_mut(), length.replace(0)) };
     let (Some(open), Ok(room)) = (open, usize::try_from(room)) else {
         // SAFETY: the filters of this fetch.
-        return unsafe { fail(filters, "a filter that is not open") };
+        return unsafe { fail(filters, "tinykvm: a filter that is not open") };
     };
     let mut upstream = Upstream {
         filters,
@@ -187,7 +187,7 @@ pub(super) unsafe extern "C" fn pull(
         // SAFETY: the filters of this fetch.
         Ok(Err(reason)) => unsafe { fail(filters, &reason) },
         // SAFETY: as above.
-        Err(caught) => unsafe { fail(filters, &caught.message()) },
+        Err(caught) => unsafe { fail(filters, &format!("tinykvm: {}", caught.message())) },
     }
 }
 
