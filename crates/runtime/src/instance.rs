@@ -3,22 +3,24 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use thiserror::Error;
-use tinykvm::{EngineError, Fork, Guest, Template};
+use tinykvm::{EngineError, Fork, MapError, Template};
 use tinykvm_abi::structs::Meminfo;
 use tinykvm_linux::Process;
 
 use crate::api::{Callbacks, FilterFunctions};
 use crate::config::{AfterCall, Settings};
 use crate::counters::{Gauge, add, counters};
-use crate::inputs::Landed;
+use crate::inputs::{Block, Landed};
 use crate::journal::Journal;
 use crate::output::Output;
-pub(crate) use crate::permits::Permit;
 use crate::permits::Permits;
-use crate::pool::{Lease, LeaseError, Pool};
+use crate::pool::Pool;
 use crate::run::RunLimits;
-use crate::verdict::Verdict;
+use crate::spares::Spares;
+
+mod hold;
+
+pub(crate) use hold::{Fate, Held, HoldError};
 
 /// A program that is ready for requests. It is given up as a whole: by dropping it.
 pub(crate) struct Instance {
@@ -35,6 +37,10 @@ pub(crate) struct Instance {
     after_call: AfterCall,
     journal: Arc<dyn Journal>,
     pool: Pool<Worker>,
+    /// Filters have forks of their own where those of requests keep their state: neither sees the
+    /// other's, and a filter's is reset after each body all the same.
+    filters: Option<Pool<Worker>>,
+    spares: Spares,
     _gauge: Gauge,
 }
 
@@ -67,42 +73,11 @@ pub(crate) struct Worker {
     pub(crate) output: Output,
     /// For building strings and log lines without allocating.
     pub(crate) scratch: Vec<u8>,
-    /// Memory in the guest for the strings of a program that is resumed.
-    pub(crate) block: Option<u64>,
-    /// A request body's memory in the guest: address and length.
-    pub(crate) body: Option<(u64, u64)>,
+    /// Memory in the guest for the strings of a program that is resumed and keeps its state.
+    block: Option<u64>,
+    /// A request body's memory in the guest of a program that keeps its state: address and length.
+    body: Option<(u64, u64)>,
     _gauge: Gauge,
-}
-
-/// Why there is no fork for a request.
-#[derive(Debug, Error)]
-pub(crate) enum HoldError {
-    /// All are in use.
-    #[error(transparent)]
-    Lease(#[from] LeaseError),
-    /// All that deliveries may hold are in use.
-    #[error(
-        "{limit} bodies are on their way to clients already, and none was done within {waited:?} \
-         (see \"max_deliveries\", \"max_queue_time\")"
-    )]
-    Deliveries {
-        /// How many that is.
-        limit: u16,
-        /// How long.
-        waited: Duration,
-    },
-    /// Another one can't be made.
-    #[error("no new VM: {0}")]
-    Fork(#[from] EngineError),
-}
-
-impl HoldError {
-    pub(crate) fn verdict(&self) -> Verdict {
-        match self {
-            Self::Lease(LeaseError::Closed) => Verdict::NotLoaded,
-            Self::Lease(_) | Self::Deliveries { .. } | Self::Fork(_) => Verdict::Overload,
-        }
-    }
 }
 
 impl Instance {
@@ -113,11 +88,22 @@ impl Instance {
         booted: Booted,
         journal: Arc<dyn Journal>,
     ) -> Result<Arc<Self>, EngineError> {
-        let slots = usize::from(settings.concurrency);
+        let after_call = settings.after_call(booted.ephemeral);
+        // Deliveries may wait for fetches, which therefore have a fork that no delivery holds.
+        let with_filters = settings
+            .concurrency
+            .max(settings.deliveries().saturating_add(1));
+        let (slots, slots_of_filters) = match (booted.filter.is_some(), after_call) {
+            (false, _) => (settings.concurrency, None),
+            (true, AfterCall::Keep) => (settings.concurrency, Some(with_filters)),
+            (true, _) => (with_filters, None),
+        };
+        let deliveries = settings.deliveries();
+        let pool = |slots: u16| Pool::new(usize::from(slots), 4 * usize::from(slots) + 64);
         let instance = Arc::new(Self {
             name: name.to_owned(),
-            after_call: settings.after_call(booted.ephemeral),
-            deliveries: Permits::new(usize::from(settings.deliveries())),
+            after_call,
+            deliveries: Permits::new(usize::from(deliveries)),
             settings,
             template: Arc::new(booted.template),
             process: booted.process,
@@ -125,22 +111,27 @@ impl Instance {
             filter: booted.filter,
             paused: booted.paused,
             journal,
-            pool: Pool::new(slots, 4 * slots + 64),
+            pool: pool(slots),
+            filters: slots_of_filters.map(pool),
+            spares: Spares::new(
+                u32::from(slots) + u32::from(slots_of_filters.unwrap_or(0)),
+                usize::from(deliveries),
+            ),
             _gauge: Gauge::new(&counters().programs),
         });
         let mut lease = match instance.pool.lease(Duration::ZERO) {
             Ok(lease) => lease,
             Err(_) => return Ok(instance),
         };
-        let made = instance.worker(lease.index());
+        let made = instance.worker(u32::try_from(lease.index()).unwrap_or(u32::MAX));
         let result = made.map(|worker| lease.item = Some(worker));
         instance.pool.give_back(lease);
         result.map(|()| instance)
     }
 
-    fn worker(&self, index: usize) -> Result<Box<Worker>, EngineError> {
+    fn worker(&self, index: u32) -> Result<Box<Worker>, EngineError> {
         let mut fork = self.template.fork()?;
-        fork.set_index(u32::try_from(index).unwrap_or(u32::MAX));
+        fork.set_index(index);
         Ok(Box::new(Worker {
             fork,
             process: self.process.clone(),
@@ -182,141 +173,18 @@ impl Instance {
         (self.settings.stdout || self.settings.audit).then_some(&*self.journal)
     }
 
-    /// Takes one of the forks that deliveries may hold, which can take as long as clients like.
-    pub(crate) fn permit_delivery(&self) -> Result<Permit, HoldError> {
-        let patience = self.settings.max_queue_time;
-        self.deliveries.take(patience).ok_or(HoldError::Deliveries {
-            limit: self.settings.deliveries(),
-            waited: patience,
-        })
-    }
-
     /// Nobody gets a fork any more; those in use are given up when they are done.
     pub(crate) fn close(&self) {
         self.pool.close();
-    }
-
-    /// Takes a fork for one call.
-    pub(crate) fn hold(self: &Arc<Self>) -> Result<Held, HoldError> {
-        let lease = self.pool.lease(self.settings.max_queue_time)?;
-        let mut held = Held {
-            instance: Arc::clone(self),
-            lease: Some(lease),
-            fate: Fate::Kept,
-        };
-        if held.worker().is_none()
-            && let Some(lease) = &mut held.lease
-        {
-            lease.item = Some(self.worker(lease.index())?);
+        if let Some(filters) = &self.filters {
+            filters.close();
         }
-        Ok(held)
-    }
-}
-
-/// What becomes of a fork after its call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fate {
-    /// Nothing happened to it.
-    Kept,
-    /// What the program's configuration says.
-    Configured,
-    /// It is reset even if the program is configured to keep its state.
-    Reset,
-    /// It is made anew.
-    Rebuilt,
-}
-
-/// A fork in use. When this is dropped the fork is brought into the state for the next call and
-/// given back.
-pub(crate) struct Held {
-    instance: Arc<Instance>,
-    lease: Option<Lease<Worker>>,
-    /// What becomes of it.
-    pub(crate) fate: Fate,
-}
-
-impl Held {
-    /// The fork; always there until this is released.
-    pub(crate) fn worker(&mut self) -> Option<&mut Worker> {
-        self.lease.as_mut()?.item.as_deref_mut()
+        self.spares.close();
     }
 
-    /// The fork, to look at.
-    pub(crate) fn fork(&self) -> Option<&Fork> {
-        Some(&self.lease.as_ref()?.item.as_deref()?.fork)
-    }
-
-    /// Reads guest memory into a buffer.
-    pub(crate) fn read(&self, address: u64, out: &mut [u8]) -> bool {
-        self.fork()
-            .is_some_and(|fork| fork.read(address, out).is_ok())
-    }
-
-    /// Reads guest memory.
-    pub(crate) fn read_vec(&self, address: u64, length: usize) -> Option<Vec<u8>> {
-        self.fork()?.read_vec(address, length).ok()
-    }
-
-    /// Gives the fork back now. Returns how many pages a reset copied.
-    pub(crate) fn release(mut self) -> u64 {
-        self.finish()
-    }
-
-    fn finish(&mut self) -> u64 {
-        let Some(mut lease) = self.lease.take() else {
-            return 0;
-        };
-        let mut pages = 0;
-        lease.item = lease.item.take().and_then(|worker| {
-            let (worker, copied) = self.renew(worker);
-            pages = copied;
-            worker
-        });
-        self.instance.pool.give_back(lease);
-        pages
-    }
-
-    /// The fork for the next call, unless a new one can't be made, and the pages copied.
-    fn renew(&self, mut worker: Box<Worker>) -> (Option<Box<Worker>>, u64) {
-        worker.fork.end();
-        let after = match (self.fate, self.instance.after_call) {
-            (Fate::Kept, _) => return (Some(worker), 0),
-            (Fate::Configured, after) => after,
-            (Fate::Reset, AfterCall::Keep) => AfterCall::Reset,
-            (Fate::Reset, after) => after,
-            (Fate::Rebuilt, _) => AfterCall::Drop,
-        };
-        match after {
-            AfterCall::Keep => {
-                worker.free_body();
-                (Some(worker), 0)
-            }
-            AfterCall::Reset => match worker.reset(&self.instance) {
-                Ok(pages) if self.is_too_much(pages) => (self.rebuild(worker), pages),
-                Ok(pages) => (Some(worker), pages),
-                Err(_) => (self.rebuild(worker), 0),
-            },
-            AfterCall::Drop => (self.rebuild(worker), 0),
-        }
-    }
-
-    fn is_too_much(&self, pages: u64) -> bool {
-        let bytes = pages.saturating_mul(tinykvm::PAGE_SIZE);
-        let limit = self.instance.settings.keep_memory;
-        limit.is_some_and(|limit| bytes > limit)
-    }
-
-    fn rebuild(&self, mut worker: Box<Worker>) -> Option<Box<Worker>> {
-        add(&counters().rebuilds, 1);
-        worker.fork.rebuild().ok()?;
-        worker.start_over(&self.instance);
-        Some(worker)
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.finish();
+    /// True if what requests leave in a fork stays there.
+    pub(crate) fn keeps_state(&self) -> bool {
+        self.after_call == AfterCall::Keep
     }
 }
 
@@ -341,13 +209,35 @@ impl Worker {
     /// Unmaps the request body of a program that keeps its state, which would grow for ever.
     fn free_body(&mut self) {
         if let Some((address, length)) = self.body.take() {
-            // A program that unmapped it, or part of it, is free to.
-            let _ = self.fork.unmap(address, length);
+            // What the program has unmapped is gone, and what it has mapped there instead is its own.
+            let _ = self.fork.take_back(address, length);
         }
     }
 
-    /// Remembers where a body was put.
+    /// Remembers where a body was put in a fork that keeps its state.
     pub(crate) fn note_body(&mut self, body: Landed, mapped: u64) {
-        self.body = (mapped > 0).then_some((body.address, mapped));
+        let lent = mapped > 0 && self.fork.lend(body.address, mapped).is_ok();
+        self.body = lent.then_some((body.address, mapped));
+    }
+
+    /// Memory in the guest for the strings of a program that is resumed: that of the request before,
+    /// unless the program has taken it for itself.
+    pub(crate) fn block(&mut self, length: u64, keeps_state: bool) -> Result<u64, MapError> {
+        let before = self.block.take();
+        let start = match before.filter(|&start| self.fork.is_lent(start, length)) {
+            Some(start) => start,
+            None => {
+                if let Some(start) = before {
+                    self.fork.take_back(start, length)?;
+                }
+                let start = Block::map(&mut self.fork, length)?;
+                if keeps_state {
+                    self.fork.lend(start, length)?;
+                }
+                start
+            }
+        };
+        self.block = keeps_state.then_some(start);
+        Ok(start)
     }
 }

@@ -83,7 +83,9 @@ impl Serving<'_> {
         }
         let limit = settings.max_body.min(settings.request_memory());
         let received = transfer::receive(&mut self.worker.fork, self.transaction, limit)?;
-        self.worker.note_body(received.body, received.mapped);
+        if self.instance.keeps_state() {
+            self.worker.note_body(received.body, received.mapped);
+        }
         Ok(received.body)
     }
 
@@ -170,11 +172,14 @@ impl Serving<'_> {
 
     /// Fills the struct that a program waits with, and resumes it.
     fn resume(&mut self, body: Landed, time: Duration) -> Result<(), Failure> {
+        let length = limits::PAUSED_BLOCK;
+        let keeps_state = self.instance.keeps_state();
+        let start = self.worker.block(length, keeps_state);
+        let start = start.map_err(InputError::from)?;
         let Worker {
             fork,
             process,
             scratch,
-            block,
             position,
             ..
         } = &mut *self.worker;
@@ -186,11 +191,6 @@ impl Serving<'_> {
         let to = match frozen {
             true => fork.frozen_registers().rdi,
             false => fork.registers().rdi,
-        };
-        let length = limits::PAUSED_BLOCK;
-        let start = match block {
-            Some(start) => *start,
-            None => *block.insert(Block::map(fork, length).map_err(InputError::from)?),
         };
         let prng = fork.seed();
         let mut stack = Block::new(fork, start, length);

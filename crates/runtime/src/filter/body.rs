@@ -10,7 +10,7 @@ use super::{Begun, FilterRequest, Part, Sent, Upstream};
 use crate::call::report;
 use crate::config::OnFailure;
 use crate::counters::{add, counters};
-use crate::instance::{Fate, HoldError, Instance, Permit};
+use crate::instance::{Fate, HoldError, Instance};
 use crate::run::Failure;
 use crate::text::own_line;
 use crate::transaction::{Log, Transaction};
@@ -30,8 +30,6 @@ pub struct BodyFilter {
     headers_bind: bool,
     bounds: Bounds,
     figures: Figures,
-    /// Given back with the fork.
-    permit: Option<Permit>,
 }
 
 /// How much output there may be.
@@ -87,11 +85,8 @@ impl BodyFilter {
         request: &FilterRequest<'_>,
         transaction: &mut dyn Transaction,
     ) -> Result<Begun, HoldError> {
-        let permit = match request.delivery {
-            true => Some(instance.permit_delivery()?),
-            false => None,
-        };
-        let session = Session::new(instance, instance.hold()?);
+        let held = instance.hold_for_filter(request.delivery)?;
+        let session = Session::new(instance, held);
         let settings = &instance.settings;
         let original = settings.on_failure == OnFailure::Original;
         let mut filter = Self {
@@ -104,7 +99,6 @@ impl BodyFilter {
                 spare: settings.max_body,
             },
             figures: Figures::new(request.delivery),
-            permit,
         };
         let mut recorder = Recorder::new(transaction);
         let State::Running(session) = &mut filter.state else {
@@ -498,7 +492,6 @@ impl BodyFilter {
         if original {
             add(&counters().filter_originals, 1);
         }
-        self.permit = None;
     }
 }
 

@@ -487,11 +487,7 @@ impl Session {
             figures.runs = fork.vcpu_runs();
         }
         figures.runs = figures.runs.saturating_sub(self.runs_before);
-        // A program that waits to be resumed would not find its place again.
-        self.held.fate = match fate {
-            Fate::Configured if self.instance.paused => Fate::Reset,
-            fate => fate,
-        };
+        self.held.fate = fate;
         figures.pages = self.held.release();
     }
 }

@@ -1,7 +1,7 @@
 //! Bodies through a program's filter, pulled and pushed.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tinykvm_runtime::{
     Begun, BodyFilter, FilterRequest, Log, Part, PlainTransaction, Program, Programs, Sent,
@@ -30,6 +30,7 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::kvm("filter: an announced length is kept", announced),
         Case::kvm("filter: output has a limit", bounded),
         Case::kvm("filter: deliveries leave VMs for others", deliveries),
+        Case::kvm("filter: who holds a VM never waits for one", nested),
         Case::kvm("filter: a program without one", no_filter),
         Case::kvm("filter: a client that has enough or is gone", early_ends),
     ]
@@ -437,15 +438,64 @@ fn bounded() -> Result<(), String> {
 fn deliveries() -> Result<(), String> {
     let filters =
         Filters::new(r#"{"concurrency": 3, "max_deliveries": 2, "max_queue_time": 0.05}"#);
-    let held = [filters.begin("", true), filters.begin("", true)];
-    assert!(held.iter().all(|begun| matches!(begun, Begun::Filter(_))));
-    let third = filters.begin("", true);
-    assert!(matches!(third, Begun::Failed(_)), "{third:?}");
+    // Each for a client of its own.
+    let elsewhere = || std::thread::scope(|scope| scope.spawn(|| filters.begin("", true)).join());
+    let held = [elsewhere(), elsewhere()];
+    assert!(
+        held.iter()
+            .all(|begun| matches!(begun, Ok(Begun::Filter(_))))
+    );
+    let third = elsewhere();
+    assert!(matches!(third, Ok(Begun::Failed(_))), "{third:?}");
     // Fetches have one left.
     let (result, _) = filters.pull("upper", &mut Source::new(&[b"abc"]), 100);
     assert_eq!(result?, b"ABC");
     drop(held);
     assert!(matches!(filters.begin("", true), Begun::Filter(_)));
+    Ok(())
+}
+
+/// Filters in a row, and pages in pages: all at once on one thread, of programs in any order.
+fn nested() -> Result<(), String> {
+    for (concurrency, deliveries) in [(1, 1), (2, 1), (2, 2), (3, 1)] {
+        let json = format!(
+            r#"{{"concurrency": {concurrency}, "max_deliveries": {deliveries}, "max_queue_time": 5.0}}"#
+        );
+        let programs = [Filters::new(&json), Filters::new(&json)];
+        // Every thread takes its own order; if they waited for each other, it would take seconds.
+        let started = Instant::now();
+        std::thread::scope(|scope| {
+            for order in [[0, 1], [1, 0]] {
+                let (programs, json) = (&programs, &json);
+                scope.spawn(move || {
+                    for round in 0..3 {
+                        let mut held = Vec::new();
+                        for level in 0..6 {
+                            let delivery = (level + round) % 3 > 0;
+                            match programs[order[level % 2]].begin("upper", delivery) {
+                                Begun::Filter(filter) => held.push(filter),
+                                other => panic!("{json}, level {level}: {other:?}"),
+                            }
+                        }
+                        for filter in &mut held {
+                            let (mut all, mut log) = (Vec::new(), Lines::default());
+                            let mut sink = |bytes: &[u8]| {
+                                all.extend_from_slice(bytes);
+                                Sent::More
+                            };
+                            let pushed = filter.push(b"abc", true, true, &mut sink, &mut log);
+                            pushed.expect("a body");
+                            assert_eq!(all, b"ABC");
+                        }
+                    }
+                });
+            }
+        });
+        assert!(started.elapsed() < Duration::from_secs(4), "{json}: waits");
+        // Nobody keeps what there is for all.
+        let (result, _) = programs[0].pull("upper", &mut Source::new(&[b"abc"]), 100);
+        assert_eq!(result?, b"ABC");
+    }
     Ok(())
 }
 

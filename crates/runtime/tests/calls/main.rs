@@ -14,6 +14,7 @@ mod executable;
 mod faults;
 mod files;
 mod filters;
+mod kept;
 mod limits;
 mod loading;
 mod logging;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         bodies::cases(),
         faults::cases(),
         filters::cases(),
+        kept::cases(),
         files::cases(),
         limits::cases(),
         modes::cases(),

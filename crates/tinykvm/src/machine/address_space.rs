@@ -288,6 +288,7 @@ impl AddressSpace {
             let there = Area {
                 end: to_end,
                 backing,
+                lent: false,
                 ..area
             };
             self.book.insert(to, there);
@@ -303,6 +304,7 @@ impl AddressSpace {
             let added = Area {
                 end: new_end,
                 backing: Backing::Memory,
+                lent: false,
                 ..area
             };
             self.book.insert(new + moved, added);

@@ -104,6 +104,8 @@ pub(super) struct Area {
     pub(super) wipe: bool,
     /// It grows towards lower addresses when what lies just below is touched.
     pub(super) grows_down: bool,
+    /// The host has mapped it for itself: what the program maps in its place is not.
+    pub(super) lent: bool,
 }
 
 impl Area {
@@ -116,6 +118,7 @@ impl Area {
             written: allow.write,
             wipe: false,
             grows_down: false,
+            lent: false,
         }
     }
 

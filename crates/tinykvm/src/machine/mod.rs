@@ -23,6 +23,7 @@ mod files;
 mod flush;
 mod fork;
 mod guest_memory;
+mod lent;
 mod paging;
 mod probe;
 mod slice;

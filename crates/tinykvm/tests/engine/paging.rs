@@ -31,6 +31,7 @@ pub fn cases() -> Vec<Case> {
         case("a_growing_stack_grows", growing_stack),
         case("wiped_memory_is_zero_in_every_fork", wiped),
         case("moved_memory_keeps_contents_and_rights", moved),
+        case("what_was_lent_and_mapped_anew_is_the_guests", lent),
         case("a_few_rights_are_taken_away_without_a_slot", cheap_flush),
     ]
 }
@@ -414,6 +415,46 @@ fn wiped() {
         assert_ne!(ask(&mut fork, "read_at", &[at + 4096])[0], 0);
         ask(&mut fork, "write_at", &[at]);
         fork.reset().unwrap();
+    }
+}
+
+fn lent() {
+    let template = freeze(boot(Limits::default()));
+    let mut fork = template.fork().unwrap();
+    let pages = 8 * PAGE_SIZE;
+    for turn in 0..3 {
+        let start = fork.map(Placement::Anywhere, pages, RW).unwrap();
+        // A neighbour of the same kind is none of it.
+        let behind = Placement::FixedFree(start + pages);
+        fork.map(behind, PAGE_SIZE, RW).unwrap();
+        fork.lend(start, pages).unwrap();
+        assert!(fork.is_lent(start, pages) && !fork.is_lent(start, pages + PAGE_SIZE));
+        // Rights don't matter.
+        fork.protect(start, PAGE_SIZE, Protection::NONE).unwrap();
+        assert!(fork.is_lent(start, pages));
+        fork.unmap(start + PAGE_SIZE, PAGE_SIZE).unwrap();
+        assert!(!fork.is_lent(start, pages));
+        let [again, fixed, moved] = [1, 2, 4].map(|page| start + page * PAGE_SIZE);
+        fork.map(Placement::FixedFree(again), PAGE_SIZE, RW)
+            .unwrap();
+        fork.map(Placement::Fixed(fixed), PAGE_SIZE, RW).unwrap();
+        let to = fork
+            .remap(moved, PAGE_SIZE, Placement::Anywhere, PAGE_SIZE, false)
+            .unwrap();
+        for own in [again, fixed, to, start + pages] {
+            assert!(!fork.is_lent(own, PAGE_SIZE));
+            fork.write(own, b"own").unwrap();
+        }
+        fork.take_back(start, pages).unwrap();
+        for page in 0..8 {
+            let at = start + page * PAGE_SIZE;
+            let left = fork.read_vec(at, 3).ok();
+            let wanted = [again, fixed].contains(&at).then(|| b"own".to_vec());
+            assert_eq!(left, wanted, "turn {turn}, page {page}");
+        }
+        assert_eq!(fork.read_vec(to, 3).unwrap(), b"own");
+        fork.reset().unwrap();
+        assert!(!fork.is_lent(start, pages));
     }
 }
 
