@@ -6,6 +6,7 @@
 //!   never silently passed
 //! * [`FakeGuest`]: a guest without KVM, to test system calls and guest-API calls on
 //! * [`vtc`]: the runner of the `.vtc` files
+//! * [`document`]: what a document tells its reader to do
 //! * [`paths`]: where things are in the source tree
 
 #![forbid(unsafe_code)]
@@ -16,6 +17,7 @@
 )]
 
 pub mod compile;
+pub mod document;
 pub mod fake_guest;
 mod guests;
 pub mod harness;
