@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tinykvm::{BootOptions, Booting, Engine, Exit, Fork, Guest, Image, Limits, Template};
-use tinykvm_linux::{Host, Process, ProcessOptions, Stream, VDSO};
+use tinykvm_linux::{Host, Notice, Process, ProcessOptions, Stream, VDSO};
 
 /// Call numbers of the guest ABI.
 const REGISTER_FUNC: u32 = 0x10000;
@@ -17,7 +17,7 @@ struct Silent;
 
 impl Host for Silent {
     fn output(&mut self, _: Stream, _: &[u8]) {}
-    fn unknown_call(&mut self, _: u64) {}
+    fn notice(&mut self, _: Notice<'_>, _: u64) {}
     fn sleep(&mut self, _: Duration) -> bool {
         true
     }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use tinykvm_linux::{Host, Process, ProcessOptions, Stream};
+use tinykvm_linux::{Host, Notice, Process, ProcessOptions, Stream};
 use tinykvm_testkit::FakeGuest;
 
 /// Numbers that a call may have.
@@ -54,8 +54,8 @@ impl Host for Asker {
         false
     }
 
-    fn unknown_call(&mut self, _: u64) {
-        self.unknown = true;
+    fn notice(&mut self, notice: Notice<'_>, _: u64) {
+        self.unknown |= matches!(notice, Notice::UnknownCall { .. });
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tinykvm::{Exception, Guest};
-use tinykvm_linux::{Flow, Host, Process, Stream};
+use tinykvm_linux::{Flow, Host, Notice, Process, Stream};
 use tinykvm_testkit::{FakeClock, FakeGuest};
 
 use crate::arena::{self, Known, Names};
@@ -37,7 +37,7 @@ impl Host for Patient {
         self.waited < WAITING && self.questions < QUESTIONS
     }
 
-    fn unknown_call(&mut self, _: u64) {}
+    fn notice(&mut self, _: Notice<'_>, _: u64) {}
 }
 
 /// What all sequences share.

@@ -11,17 +11,23 @@
 //! to whatever the program has there, and nowhere else. The host's kernel follows links only
 //! beneath one grant; if a path has links that leave it, or `..`, it is walked here step by step,
 //! and the result is opened without following anything.
+//!
+//! The program's world is what rules are about, what is made up for it, and the directories on the
+//! way there. Everything else does not exist, as in a container: `ENOENT`, without a look at the
+//! host. `EACCES` is the answer where a rule grants less than was asked for.
 
 mod grant;
 mod walk;
 
 use crate::context::{Context, Failure};
-use crate::errno::{EACCES, ENOENT, ENOTDIR, Errno};
+use crate::errno::{EACCES, ENAMETOOLONG, ENOENT, ENOTDIR, Errno};
+use crate::notice::{self, Less, Notice};
 use crate::object::Object;
 use crate::permissions::{Anchor, PathGrant};
 use crate::synthetic::{self, Node};
 
 pub(crate) use grant::{Grant, Parent, is_kernel_file_system};
+use walk::Stuck;
 
 /// What a system call needs from the host (a column of the table of calls).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,8 +46,17 @@ pub(crate) enum Access {
 pub(crate) enum Right {
     /// Read its contents or look at its metadata.
     Read,
-    /// Create, remove, rename, write, or change metadata.
+    /// Remove, rename, write, or change metadata of what is there.
     Write,
+    /// Create, or write to what is there.
+    Create,
+}
+
+impl Right {
+    /// True if anything is changed.
+    pub(crate) fn changes(self) -> bool {
+        self != Self::Read
+    }
 }
 
 /// `AT_FDCWD` in linux/fcntl.h.
@@ -96,49 +111,169 @@ pub(crate) fn find(context: &mut Context<'_>, request: &Request) -> Result<Place
     let follow = request.follow || directory;
     let permissions = &context.process.options().permissions;
     let simple = !has_parents(&raw) && !permissions.has_link() && !synthetic::may_link(&raw);
-    let clean = if simple {
-        normal(&raw)
-    } else {
-        walk::walk(context, &raw, follow)?
-    };
     let request = Request {
         follow,
         ..request.clone()
     };
-    let place = match place(context, &clean, &request, !simple) {
-        Some(place) => place,
-        None => return Err(denied(context, &request.path)),
+    let changes = request.right.changes();
+    let mut found = None;
+    if simple {
+        let clean = normal(&raw);
+        let place = place(context, &clean, &request, false);
+        // What may not be changed may be on the way to what may, or to what does not exist.
+        let decided = !changes || matches!(&place, Some(Place::Host(grant)) if grant.writable);
+        found = decided.then_some((clean, place));
+    }
+    let (clean, place) = match found {
+        Some(found) => found,
+        None => {
+            let clean = walked(context, &raw, request.right, follow)?;
+            let place = place(context, &clean, &request, true);
+            (clean, place)
+        }
     };
-    match (&place, request.right) {
-        (Place::Host(grant), Right::Write) if !grant.writable => {
-            Err(denied(context, &request.path))
+    let Some(place) = place else {
+        return Err(missing(context, &raw, &clean, request.right));
+    };
+    match &place {
+        Place::Host(grant) if changes && !grant.writable => {
+            Err(denied(context, &raw, &clean, Less::ReadOnly))
         }
-        (Place::Host(grant), _) if grant.is_missing() => Err(ENOENT.into()),
-        (Place::Synthetic(node, _), Right::Write) if !node.takes_writes() => {
-            Err(denied(context, &request.path))
+        Place::Host(grant) if grant.is_missing() => Err(ENOENT.into()),
+        Place::Synthetic(node, _) if changes && !node.takes_writes() => {
+            Err(denied(context, &raw, &clean, Less::MadeUp))
         }
-        (Place::Synthetic(node, _), _) if directory && !node.is_directory() => Err(ENOTDIR.into()),
+        Place::Synthetic(node, _) if directory && !node.is_directory() => Err(ENOTDIR.into()),
         _ => Ok(place),
     }
 }
 
-/// What a request finds, without a word to the host if that is denied.
-pub(crate) fn find_quietly(context: &mut Context<'_>, request: &Request) -> Result<Place, Failure> {
+/// The clean path that an absolute one leads to, part by part.
+fn walked(
+    context: &mut Context<'_>,
+    raw: &[u8],
+    right: Right,
+    follow: bool,
+) -> Result<Vec<u8>, Failure> {
+    match walk::walk(context, raw, follow) {
+        Ok(clean) => Ok(clean),
+        Err(Stuck::Fails(error)) => Err(error.into()),
+        Err(Stuck::Absent(at)) => Err(absent(context, raw, &at, right, ENOENT)),
+    }
+}
+
+/// What a call fails with that is about a path where nothing is for the program; the host is told
+/// if no rule is about it.
+fn missing(context: &mut Context<'_>, raw: &[u8], clean: &[u8], right: Right) -> Failure {
+    match absence(context, clean, right) {
+        EACCES => denied(context, raw, clean, Less::ReadOnly),
+        error => absent(context, raw, clean, right, error),
+    }
+}
+
+/// Why nothing is at a clean path, as a look at each directory on the way shows it: the first that
+/// is none, or does not exist, decides. Something new can't be made in a directory that exists.
+fn absence(context: &Context<'_>, clean: &[u8], right: Right) -> Errno {
+    /// `NAME_MAX` in linux/limits.h.
+    const LONGEST_NAME: usize = 255;
+    let mut end = 0;
+    while let Some(rest) = clean.get(end + 1..) {
+        let length = rest.iter().position(|&byte| byte == b'/');
+        let name = length.unwrap_or(rest.len());
+        end += 1 + name;
+        if name > LONGEST_NAME {
+            return ENAMETOOLONG;
+        }
+        match standing(context, &clean[..end]) {
+            Standing::Directory => {}
+            Standing::Other(error) => return error,
+            Standing::Nothing if length.is_none() && right == Right::Create => return EACCES,
+            Standing::Nothing => return ENOENT,
+        }
+    }
+    ENOENT
+}
+
+/// What a clean path stands for on the way to another.
+enum Standing {
+    /// A directory, or something of the host of which it shows later.
+    Directory,
+    /// Something else, and what a path that goes on behind it fails with.
+    Other(Errno),
+    /// Nothing: no rule is about it.
+    Nothing,
+}
+
+/// Looks at a clean path whose parts are no links.
+fn standing(context: &Context<'_>, clean: &[u8]) -> Standing {
+    let request = Request {
+        directory: AT_FDCWD,
+        path: shown(clean),
+        follow: false,
+        right: Right::Read,
+    };
+    match place(context, clean, &request, true) {
+        Some(Place::Host(grant)) => grant.standing(),
+        Some(Place::Synthetic(Node::Directory(_), _)) => Standing::Directory,
+        Some(Place::Synthetic(..)) => Standing::Other(ENOTDIR),
+        None => Standing::Nothing,
+    }
+}
+
+/// What a request finds, without a word to the host if that is nothing.
+pub(crate) fn find_quietly(context: &mut Context<'_>, request: &Request) -> Result<Place, Errno> {
     let raw = absolute(context, request)?;
-    let clean = walk::walk(context, &raw, request.follow || ends_as_directory(&raw))?;
-    place(context, &clean, request, true).ok_or(EACCES.into())
+    let clean = walk::walk(context, &raw, request.follow || ends_as_directory(&raw))
+        .map_err(|stuck| stuck.error())?;
+    place(context, &clean, request, true).ok_or(ENOENT)
 }
 
 /// True if no part of a path is a link: it means the same when all are followed.
 pub(crate) fn is_free_of_links(context: &Context<'_>, request: &Request) -> Result<bool, Failure> {
     let raw = absolute(context, request)?;
-    Ok(walk::walk(context, &raw, true)? == normal(&raw))
+    // What does not exist is told by whoever opens it.
+    Ok(match walk::walk(context, &raw, true) {
+        Ok(clean) => clean == normal(&raw),
+        Err(Stuck::Absent(_)) => true,
+        Err(Stuck::Fails(error)) => return Err(error.into()),
+    })
 }
 
-/// Tells the host about a denial.
-pub(crate) fn denied(context: &mut Context<'_>, path: &[u8]) -> Failure {
-    context.host.denied(context.call.name, path);
+/// Tells the host that a rule grants less than was asked for. `raw` is absolute, `clean` what it
+/// leads to.
+pub(crate) fn denied(context: &mut Context<'_>, raw: &[u8], clean: &[u8], less: Less) -> Failure {
+    let path = shown(clean);
+    let path = told_path(context, raw, &path, true);
+    context.notice(Notice::Denied(path, less));
     EACCES.into()
+}
+
+/// Tells the host that a call was about a path that no rule is about.
+fn absent(
+    context: &mut Context<'_>,
+    raw: &[u8],
+    clean: &[u8],
+    right: Right,
+    error: Errno,
+) -> Failure {
+    let target = shown(clean);
+    let path = told_path(context, raw, &target, right.changes());
+    context.notice(Notice::Absent(path));
+    error.into()
+}
+
+fn told_path<'a>(
+    context: &Context<'_>,
+    raw: &'a [u8],
+    target: &'a [u8],
+    write: bool,
+) -> notice::Path<'a> {
+    notice::Path {
+        call: context.call.name,
+        path: raw,
+        target: (raw != target).then_some(target),
+        write,
+    }
 }
 
 /// Tells the host of an audit that what is at a path is changed, where no name was looked up.

@@ -6,6 +6,7 @@ use tinykvm::{BadAddress, Guest, MapError, PAGE_SIZE};
 
 use crate::block::{Attempt, Block};
 use crate::errno::{EFAULT, ENAMETOOLONG, ENOENT, Errno};
+use crate::notice::Notice;
 use crate::process::{Process, State};
 use crate::table::Call;
 use crate::threads::Thread;
@@ -159,6 +160,11 @@ impl<'a> Context<'a> {
             signals.saved = Some(signals.blocked);
             signals.block(set);
         }
+    }
+
+    /// Tells the host what the program does not get, unless that was told already.
+    pub(crate) fn notice(&mut self, notice: Notice<'_>) {
+        self.process.notice(self.host, notice);
     }
 
     /// To be asked between pieces of long work: stops the call at the guest's deadline.

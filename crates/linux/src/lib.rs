@@ -21,7 +21,7 @@
 //! * No handler waits by itself: what would block says what it waits for, and is made again when
 //!   that may have come. The scheduler waits in [`Host::sleep`] or for host descriptors; where
 //!   nothing could ever wake the program, that ends as [`Flow::Deadlock`].
-//! * An unknown call is `ENOSYS`, reported once per program.
+//! * What a program does not get is told once per program ([`Notice`]). An unknown call is `ENOSYS`.
 
 #![forbid(unsafe_code)]
 
@@ -43,6 +43,7 @@ mod look;
 mod memfd;
 mod memory;
 mod network;
+mod notice;
 mod object;
 mod objects;
 mod pair;
@@ -68,7 +69,6 @@ mod threads;
 mod time;
 mod timer;
 mod timerfd;
-mod unknown;
 mod vdso;
 mod vectors;
 mod wire;
@@ -79,6 +79,7 @@ mod tests;
 use std::time::Duration;
 
 pub use connect_rules::{ConnectRuleError, ConnectRules, resolvers_in};
+pub use notice::{Less, Notice, Path as NoticePath};
 pub use permissions::{Extent, GrantError, PathRule, Permissions};
 pub use process::{Process, ProcessOptions};
 pub use stack::StartError;
@@ -104,21 +105,14 @@ pub trait Host {
     /// it only asks whether there is time left.
     fn sleep(&mut self, duration: Duration) -> bool;
 
-    /// The program made a system call that does not exist here; told the first time per program
-    /// and call.
-    fn unknown_call(&mut self, number: u64);
+    /// The program did not get what it asked for. Told the first time per program (over all its
+    /// forks) and kind, and then at the hundredth, the ten thousandth time, and so on: `count` says
+    /// which this is.
+    fn notice(&mut self, notice: Notice<'_>, count: u64);
 
-    /// The program was denied access to `path` by `call`.
-    fn denied(&mut self, call: &'static str, path: &[u8]) {
-        let _ = (call, path);
-    }
-
-    /// The program asked by `call` for memory that is both writable and executable, or that is
-    /// executable after it was writable. It was denied, or this is an audit
-    /// ([`ProcessOptions::audit_exec_memory`]). Told the first time per program.
-    fn exec_memory(&mut self, call: &'static str, denied: bool) {
-        let _ = (call, denied);
-    }
+    /// In an audit ([`ProcessOptions::audit_exec_memory`]): the program asked for memory that is
+    /// both writable and executable, or that is executable after it was writable.
+    fn exec_memory(&mut self) {}
 
     /// In an audit ([`Permissions::audit`]): the program used `path` by `call`, and was about to
     /// change it if `write`.

@@ -12,13 +12,13 @@ use crate::descriptor::Descriptors;
 use crate::errno::ENOSYS;
 use crate::lock::Locks;
 use crate::network::Socket;
+use crate::notice::{Notice, Told};
 use crate::objects::Objects;
 use crate::permissions::Permissions;
 use crate::signal::Signals;
 use crate::system::{DEFAULT_LIMITS, Limit};
 use crate::threads::{Thread, Threads};
 use crate::timer::Timers;
-use crate::unknown::UnknownCalls;
 use crate::{Flow, Host, table};
 
 /// The only process of a guest, and its first thread. (0 is never a process in Linux, and some
@@ -129,7 +129,7 @@ impl State {
 #[derive(Debug, Clone)]
 pub struct Process {
     options: Arc<ProcessOptions>,
-    pub(crate) unknown: UnknownCalls,
+    pub(crate) told: Told,
     state: Arc<State>,
     /// Monotonic time when timers were first asked for since the last call of the program began.
     resumed: Option<Duration>,
@@ -162,7 +162,7 @@ impl Process {
         };
         Self {
             options: Arc::new(options.clone()),
-            unknown: UnknownCalls::default(),
+            told: Told::default(),
             state: Arc::new(state),
             resumed: None,
             forked: false,
@@ -178,9 +178,8 @@ impl Process {
     pub fn syscall(&mut self, guest: &mut dyn Guest, host: &mut dyn Host) -> Flow {
         let number = low_half(guest.registers().rax);
         let Some(call) = table::find(number) else {
-            if self.unknown.first_time(number) {
-                host.unknown_call(u64::from(number));
-            }
+            let name = table::name_of(number);
+            self.notice(host, Notice::UnknownCall { number, name });
             guest.registers_mut().rax = ENOSYS.to_result();
             return Flow::Continue;
         };
@@ -270,6 +269,13 @@ impl Process {
     /// When the present call began, as far as timers need to know.
     pub(crate) fn resumed(&mut self, now: Duration) -> Duration {
         *self.resumed.get_or_insert(now)
+    }
+
+    /// Tells the host, unless that was told already.
+    pub(crate) fn notice(&self, host: &mut dyn Host, notice: Notice<'_>) {
+        if let Some((notice, count)) = self.told.count(notice) {
+            host.notice(notice, count);
+        }
     }
 
     /// How the program was started.

@@ -300,6 +300,12 @@ static INDEX: [u16; NUMBERS] = {
     index
 };
 
+/// The name that Linux has for a number.
+pub(crate) fn name_of(number: u32) -> Option<&'static str> {
+    let number = usize::try_from(number).ok()?;
+    syscalls::x86_64::Sysno::new(number).map(|known| known.name())
+}
+
 /// The line of a call, if it exists.
 pub(crate) fn find(number: u32) -> Option<&'static Call> {
     let place = INDEX.get(usize::try_from(number).ok()?)?;

@@ -19,7 +19,9 @@ use tinykvm_linux::Stream;
 
 use crate::fields::FieldRefused;
 use crate::journal::Journal;
+use crate::notices::Telling;
 use crate::output::{self, Output};
+use crate::text::own_line;
 use crate::transaction::Transaction;
 
 pub(crate) use register::{Callbacks, FILTER_INPUT, FILTER_OUTPUT, FilterFunctions, Registration};
@@ -203,6 +205,29 @@ impl Host<'_> {
             journal: self.journal,
         };
         work(self.output, self.program, &mut |line| sink.log(line));
+    }
+}
+
+impl Host<'_> {
+    /// Tells what the program asked for in vain. That is bounded by itself: it comes once per
+    /// program, and must not be lost behind what the program prints.
+    pub(crate) fn tell(&mut self, telling: Telling) {
+        match telling {
+            Telling::Now(text) => self.tell_text(&text),
+            Telling::Later(pending) => self.output.pending.push(pending),
+        }
+    }
+
+    /// Tells what had to wait until the program does not run.
+    pub(crate) fn tell_pending(&mut self) {
+        for pending in std::mem::take(&mut self.output.pending) {
+            let text = pending.text(self.program);
+            self.tell_text(&text);
+        }
+    }
+
+    fn tell_text(&mut self, text: &str) {
+        self.with_output(|_, name, sink| sink(&own_line(name, text)));
     }
 }
 

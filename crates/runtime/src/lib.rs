@@ -37,6 +37,7 @@ mod inputs;
 mod instance;
 mod journal;
 mod load;
+mod notices;
 mod output;
 mod permissions;
 mod permits;

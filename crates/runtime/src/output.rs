@@ -4,6 +4,7 @@ use std::mem;
 
 use tinykvm_linux::Stream;
 
+use crate::notices::Pending;
 use crate::text::{cut, own_line, printable};
 
 /// How many bytes of output one call may log.
@@ -32,6 +33,8 @@ pub(crate) struct Output {
     count: Count,
     notes: usize,
     tail: Option<Vec<u8>>,
+    /// What is told about the program when it does not run.
+    pub(crate) pending: Vec<Pending>,
 }
 
 /// The line that a stream is in the middle of.

@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 use thiserror::Error;
 use tinykvm::{EngineError, Exception, Exit, Fork, Guest};
 use tinykvm_abi::calls;
-use tinykvm_linux::{Flow, Process, Stream};
+use tinykvm_linux::{Flow, Notice, Process, Stream};
 
 use crate::api::{Abort, Action, BadAnswer, Host, dispatch};
 use crate::inputs::InputError;
 use crate::journal::Used;
+use crate::notices;
 use crate::verdict::Verdict;
 
 /// A VM that can be run: one that boots, or a fork.
@@ -248,6 +249,17 @@ pub(crate) fn run(
     host: &mut Host<'_>,
     limits: RunLimits,
 ) -> Result<Stop, Failure> {
+    let result = run_to_stop(machine, process, host, limits);
+    host.tell_pending();
+    result
+}
+
+fn run_to_stop(
+    machine: &mut dyn Machine,
+    process: &mut Process,
+    host: &mut Host<'_>,
+    limits: RunLimits,
+) -> Result<Stop, Failure> {
     loop {
         let action = match machine.go()? {
             Exit::Syscall => {
@@ -321,8 +333,8 @@ impl tinykvm_linux::Host for Host<'_> {
         duration < left
     }
 
-    fn unknown_call(&mut self, number: u64) {
-        self.note(&format!("system call {number} is not implemented"));
+    fn notice(&mut self, notice: Notice<'_>, count: u64) {
+        self.tell(notices::telling(self.program, &notice, count));
     }
 
     fn used(&mut self, call: &'static str, path: &[u8], write: bool) {
@@ -337,18 +349,9 @@ impl tinykvm_linux::Host for Host<'_> {
         }
     }
 
-    fn exec_memory(&mut self, call: &'static str, denied: bool) {
-        if denied {
-            self.note(&format!(
-                "{call} of memory to write and to execute is denied (exec_memory)"
-            ));
-        } else if let Some(journal) = self.journal {
+    fn exec_memory(&mut self) {
+        if let Some(journal) = self.journal {
             journal.used(Used::ExecMemory);
         }
-    }
-
-    fn denied(&mut self, call: &'static str, path: &[u8]) {
-        let path = crate::fields::shown(path);
-        self.note(&format!("{call} of \"{path}\" is denied"));
     }
 }

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno as HostErrno;
 
-use super::{Request, Right, walk};
+use super::{Place, Request, Right, Standing};
 use crate::context::{Context, Failure};
-use crate::errno::{EACCES, EBUSY, ELOOP};
+use crate::errno::{EACCES, EBUSY, ELOOP, ENOENT, ENOTDIR};
+use crate::notice::Less;
 use crate::permissions::{Anchor, PathGrant};
+use crate::stat::{S_IFDIR, S_IFMT};
 
 /// Permission to reach one path of the host, to read or also to write.
 #[derive(Debug, Clone)]
@@ -81,6 +83,23 @@ impl Grant {
 
     pub(super) fn is_missing(&self) -> bool {
         self.directory.is_none()
+    }
+
+    /// What it stands for on the way to another path.
+    pub(super) fn standing(&self) -> Standing {
+        if self.is_missing() {
+            return Standing::Other(ENOENT);
+        }
+        if self.is_root {
+            return Standing::Directory;
+        }
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let found = self.open_here(&self.relative, flags, Mode::empty());
+        match found.and_then(|file| rustix::fs::fstat(&file)) {
+            Ok(found) if found.st_mode & S_IFMT == S_IFDIR => Standing::Directory,
+            Ok(_) => Standing::Other(ENOTDIR),
+            Err(error) => Standing::Other(error.into()),
+        }
     }
 
     /// Opens it. Links are followed as far as the request said.
@@ -187,10 +206,15 @@ impl Grant {
         self.by_name || !is_kernel_file_system(file)
     }
 
+    /// Tells the host that more was asked for than is granted.
+    pub(crate) fn refuse(&self, context: &mut Context<'_>, less: Less) -> Failure {
+        super::denied(context, &self.path, &self.path, less)
+    }
+
     /// Fails if something is about to be changed that is no file as others.
     fn check_change(&self, context: &mut Context<'_>, file: &OwnedFd) -> Result<(), Failure> {
-        if self.right == Right::Write && !self.may_open(file) {
-            return Err(super::denied(context, &self.path));
+        if self.right.changes() && !self.may_open(file) {
+            return Err(self.refuse(context, Less::Special));
         }
         Ok(())
     }
@@ -213,22 +237,22 @@ impl Grant {
 
     /// The same after following all links by the program's paths.
     fn walk(&self, context: &mut Context<'_>, follow: bool) -> Result<Self, Failure> {
-        let clean = walk::walk(context, &self.path, follow)?;
-        let permissions = &context.process.options().permissions;
-        let found = permissions.find(&clean);
-        let allowed = |grant: &PathGrant| self.right == Right::Read || grant.writable;
-        let Some((grant, rest)) =
-            found.filter(|(grant, _)| allowed(grant) && !super::is_kernels(&clean))
-        else {
-            return Err(super::denied(context, &self.path));
-        };
+        let clean = super::walked(context, &self.path, self.right, follow)?;
         let request = Request {
             directory: super::AT_FDCWD,
-            path: clean.clone(),
+            path: super::shown(&clean),
             follow,
             right: self.right,
         };
-        Ok(Self::new(context, grant, rest, &clean, &request, true))
+        let less = match super::place(context, &clean, &request, true) {
+            Some(Place::Host(grant)) if grant.writable || !self.right.changes() => {
+                return Ok(grant);
+            }
+            Some(Place::Host(_)) => Less::ReadOnly,
+            Some(Place::Synthetic(..)) => Less::MadeUp,
+            None => return Err(super::missing(context, &self.path, &clean, self.right)),
+        };
+        Err(super::denied(context, &self.path, &clean, less))
     }
 
     fn report(&self, context: &mut Context<'_>) {
@@ -236,7 +260,7 @@ impl Grant {
             let path = super::shown(&self.path);
             context
                 .host
-                .used(context.call.name, &path, self.right == Right::Write);
+                .used(context.call.name, &path, self.right.changes());
         }
     }
 }

@@ -4,11 +4,12 @@ use std::os::fd::OwnedFd;
 
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 
-use super::{Node, join, synthetic};
-use crate::context::{Context, Failure};
-use crate::errno::{ELOOP, ENAMETOOLONG, ENOTDIR, Errno};
+use super::{Standing, join, standing, synthetic};
+use crate::context::Context;
+use crate::errno::{ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, Errno};
 use crate::permissions::Anchor;
 use crate::stat::{S_IFDIR, S_IFLNK, S_IFMT};
+use crate::synthetic::Node;
 
 /// Links on one path (`MAXSYMLINKS` in linux/namei.h).
 const MOST_LINKS: usize = 40;
@@ -19,14 +20,37 @@ const LONGEST: usize = 4096;
 enum Part {
     /// A link, and where it points.
     Link(Vec<u8>),
-    /// Something else, or nothing. If it is granted and no directory: what a path that goes on
-    /// behind it fails with.
-    Other(Option<Errno>),
+    /// Something else, or nothing. If there is no way on from it: why.
+    Other(Option<Stuck>),
+}
+
+/// Why a path leads nowhere.
+#[derive(Debug)]
+pub(super) enum Stuck {
+    /// With this error.
+    Fails(Errno),
+    /// No rule is about this path on its way.
+    Absent(Vec<u8>),
+}
+
+impl Stuck {
+    pub(super) fn error(&self) -> Errno {
+        match self {
+            Self::Fails(error) => *error,
+            Self::Absent(_) => ENOENT,
+        }
+    }
+}
+
+impl From<Errno> for Stuck {
+    fn from(error: Errno) -> Self {
+        Self::Fails(error)
+    }
 }
 
 /// The clean path without links and `..` that an absolute path means. What does not exist is no
 /// link; that it does not exist shows when it is opened. A link at the end is followed if `follow`.
-pub(super) fn walk(context: &Context<'_>, raw: &[u8], follow: bool) -> Result<Vec<u8>, Failure> {
+pub(super) fn walk(context: &Context<'_>, raw: &[u8], follow: bool) -> Result<Vec<u8>, Stuck> {
     let mut done: Vec<Vec<u8>> = Vec::new();
     let mut left: Vec<Vec<u8>> = parts(raw);
     let mut links = 0;
@@ -35,7 +59,7 @@ pub(super) fn walk(context: &Context<'_>, raw: &[u8], follow: bool) -> Result<Ve
     while let Some(part) = left.pop() {
         if part == b".." {
             if let Some(error) = dead_end {
-                return Err(Failure::Error(error));
+                return Err(error);
             }
             done.pop();
             continue;
@@ -87,25 +111,22 @@ fn look(context: &Context<'_>, path: &[u8]) -> Result<Part, Errno> {
     let permissions = &context.process.options().permissions;
     let found = permissions.find(path);
     let by_name = found.is_some_and(|(grant, _)| !grant.shown.is_empty());
-    if !by_name {
-        if let Some(Node::Link(target)) = synthetic::find(context, path) {
-            return Ok(Part::Link(target));
-        }
-        // A descriptor, say, whatever the host has at that path.
-        if super::is_kernels(path) {
-            return Ok(Part::Other(None));
+    if !by_name && let Some(Node::Link(target)) = synthetic::find(context, path) {
+        return Ok(Part::Link(target));
+    }
+    if let Some((grant, rest)) = found.filter(|_| by_name || !super::is_kernels(path)) {
+        match &grant.anchor {
+            Anchor::Link(target) => return Ok(Part::Link(target.clone())),
+            Anchor::Tree(directory) if !rest.is_empty() => return look_at_host(directory, rest),
+            // Followed when it was granted; or nothing there.
+            Anchor::Tree(_) | Anchor::Name(..) | Anchor::Missing => {}
         }
     }
-    let Some((grant, rest)) = found else {
-        return Ok(Part::Other(None));
-    };
-    match &grant.anchor {
-        Anchor::Link(target) => Ok(Part::Link(target.clone())),
-        // Followed when it was granted; or nothing there.
-        Anchor::Name(..) | Anchor::Missing => Ok(Part::Other(None)),
-        Anchor::Tree(_) if rest.is_empty() => Ok(Part::Other(None)),
-        Anchor::Tree(directory) => look_at_host(directory, rest),
-    }
+    Ok(Part::Other(match standing(context, path) {
+        Standing::Directory => None,
+        Standing::Other(error) => Some(error.into()),
+        Standing::Nothing => Some(Stuck::Absent(path.to_vec())),
+    }))
 }
 
 fn look_at_host(directory: &OwnedFd, rest: &[u8]) -> Result<Part, Errno> {
@@ -113,7 +134,7 @@ fn look_at_host(directory: &OwnedFd, rest: &[u8]) -> Result<Part, Errno> {
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_SYMLINKS;
     let file = match rustix::fs::openat2(directory, rest, flags, Mode::empty(), resolve) {
         Ok(file) => file,
-        Err(error) => return Ok(Part::Other(Some(error.into()))),
+        Err(error) => return Ok(Part::Other(Some(Errno::from(error).into()))),
     };
     match rustix::fs::fstat(&file)?.st_mode & S_IFMT {
         S_IFLNK => {
@@ -121,6 +142,6 @@ fn look_at_host(directory: &OwnedFd, rest: &[u8]) -> Result<Part, Errno> {
             Ok(Part::Link(target.into_bytes()))
         }
         S_IFDIR => Ok(Part::Other(None)),
-        _ => Ok(Part::Other(Some(ENOTDIR))),
+        _ => Ok(Part::Other(Some(ENOTDIR.into()))),
     }
 }

@@ -3,6 +3,7 @@
 use tinykvm::{MapError, Protection};
 
 use crate::context::{Context, Failure};
+use crate::notice::Notice;
 
 /// Passes the result of an operation on; if the rule is broken, the host is told.
 pub(super) fn told<T>(
@@ -10,7 +11,8 @@ pub(super) fn told<T>(
     result: Result<T, MapError>,
 ) -> Result<T, Failure> {
     if matches!(result, Err(MapError::WriteExecute)) {
-        tell(context, true);
+        let call = context.call.name;
+        context.notice(Notice::ExecMemory { call });
     }
     Ok(result?)
 }
@@ -18,13 +20,7 @@ pub(super) fn told<T>(
 /// In an audit: tells the host what would break the rule.
 pub(super) fn audit(context: &mut Context<'_>, written: bool, allow: Protection) {
     if context.process.options().audit_exec_memory && allow.execute && written {
-        tell(context, false);
-    }
-}
-
-fn tell(context: &mut Context<'_>, denied: bool) {
-    if context.process.unknown.first_executable() {
-        context.host.exec_memory(context.call.name, denied);
+        context.host.exec_memory();
     }
 }
 

@@ -199,8 +199,8 @@ fn an_audit_tells_of_memory_to_write_and_to_execute() {
         machine.value("mprotect", &[at, 2 * PAGE, 5]);
         machine.host.exec_memory
     };
-    assert_eq!(audit(&[]), [("mprotect", false)]);
-    assert_eq!(audit(&[0, PAGE, 7, ANON, int(-1), 0]), [("mmap", false)]);
+    assert_eq!(audit(&[]), [("", false); 2]);
+    assert_eq!(audit(&[0, PAGE, 7, ANON, int(-1), 0]), [("", false); 2]);
 }
 
 #[test]

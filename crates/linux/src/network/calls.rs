@@ -12,6 +12,7 @@ use crate::errno::{
     EACCES, EAFNOSUPPORT, EAGAIN, EALREADY, EINPROGRESS, EINVAL, EISCONN, ENOPROTOOPT, ENOTTY,
     EOPNOTSUPP, EPROTONOSUPPORT, ESOCKTNOSUPPORT, Errno,
 };
+use crate::notice::Notice;
 use crate::object::Object;
 use crate::pair::{Kind, SEND_BUFFER};
 use crate::process::PROCESS_ID;
@@ -164,7 +165,10 @@ pub(crate) fn bind(context: &mut Context<'_>) -> Answer {
         return Err(EAFNOSUPPORT.into());
     }
     if !any {
-        context.host.denied("bind", name.as_bytes());
+        context.notice(Notice::Serve {
+            call: "bind",
+            at: &name,
+        });
         return Err(EACCES.into());
     }
     Ok(0)
@@ -176,7 +180,10 @@ pub(crate) fn listen(context: &mut Context<'_>) -> Answer {
         Endpoint::Pair(_) => Err(EINVAL.into()),
         Endpoint::Socket(socket) if !socket.get(context.state())?.stream => Err(EOPNOTSUPP.into()),
         Endpoint::Socket(_) => {
-            context.host.denied("listen", b"");
+            context.notice(Notice::Serve {
+                call: "listen",
+                at: "",
+            });
             Err(EACCES.into())
         }
     }

@@ -5,8 +5,10 @@ use std::net::SocketAddr;
 use rustix::net::SocketAddrUnix;
 
 use super::address::{Address, plain};
+use crate::access::normal;
 use crate::context::{Context, Failure};
-use crate::errno::{EACCES, EINVAL};
+use crate::errno::{EACCES, ECONNREFUSED, EINVAL, ENOENT, Errno};
+use crate::notice::Notice;
 
 /// A place that a socket may go to.
 #[derive(Debug)]
@@ -43,8 +45,7 @@ pub(super) fn permit(
             if resolver {
                 return Ok(Target::Resolver(address));
             }
-            let text = address.to_string();
-            context.host.denied(context.call.name, text.as_bytes());
+            Err(unreachable(context, &address.to_string(), EACCES))
         }
         Address::Unix(path) => {
             if rules.allows_unix(path) {
@@ -55,12 +56,26 @@ pub(super) fn permit(
                 }
                 return Ok(Target::Unix(host));
             }
-            let name = [b"unix:", path.as_slice()].concat();
-            context.host.denied(context.call.name, &name);
+            let permissions = &context.process.options().permissions;
+            let error = match path.first() {
+                // In the other space of names nobody listens.
+                None | Some(0) => ECONNREFUSED,
+                // The right to a file is none to connect to it.
+                Some(_) if permissions.find(&normal(path)).is_some() => EACCES,
+                // As any path that no rule is about.
+                Some(_) => ENOENT,
+            };
+            let name = format!("unix:{}", String::from_utf8_lossy(path));
+            Err(unreachable(context, &name, error))
         }
-        Address::Unspecified => return Err(EINVAL.into()),
+        Address::Unspecified => Err(EINVAL.into()),
     }
-    Err(EACCES.into())
+}
+
+fn unreachable(context: &mut Context<'_>, to: &str, error: Errno) -> Failure {
+    let call = context.call.name;
+    context.notice(Notice::Unreachable { call, to });
+    error.into()
 }
 
 /// The rule that would allow this address: by the name that it was found by, if any.
@@ -76,16 +91,17 @@ fn internet_rule(context: &Context<'_>, address: SocketAddr) -> String {
 /// Decides whether the host's resolver may be asked this.
 pub(super) fn permit_query(context: &mut Context<'_>, query: &[u8]) -> Result<(), Failure> {
     let name = super::dns::asked(query);
+    let call = context.call.name;
     let rules = &context.process.options().connect;
     match name {
         Some(name) if rules.allows_name(&name) => Ok(()),
         Some(name) => {
-            let name = format!("dns:{name}");
-            context.host.denied(context.call.name, name.as_bytes());
+            let name = Some(name.as_str());
+            context.notice(Notice::Query { call, name });
             Err(EACCES.into())
         }
         None => {
-            context.host.denied(context.call.name, b"dns");
+            context.notice(Notice::Query { call, name: None });
             Err(EACCES.into())
         }
     }

@@ -6,6 +6,7 @@ use super::{AT_EMPTY_PATH, Right, at, links};
 use crate::access::{self, AT_FDCWD, Grant, Place};
 use crate::context::{Answer, Context, Failure};
 use crate::errno::{EBUSY, EEXIST, EINVAL, EISDIR, ENOENT, ENOTDIR, EPERM, Errno};
+use crate::notice::Less;
 use crate::stat::{S_IFMT, S_IFREG};
 
 /// What a call changes: a file of the host that may be written.
@@ -15,12 +16,19 @@ pub(super) fn target(
     argument: usize,
     follow: bool,
 ) -> Result<Grant, Failure> {
-    match at(context, directory, argument, follow, Right::Write)? {
+    changed(context, directory, argument, follow, Right::Write)
+}
+
+fn changed(
+    context: &mut Context<'_>,
+    directory: i32,
+    argument: usize,
+    follow: bool,
+    right: Right,
+) -> Result<Grant, Failure> {
+    match at(context, directory, argument, follow, right)? {
         Place::Host(grant) => Ok(grant),
-        Place::Synthetic(..) => {
-            let path = context.path(context.word(argument))?;
-            Err(access::denied(context, &path))
-        }
+        Place::Synthetic(_, path) => Err(access::denied(context, &path, &path, Less::MadeUp)),
     }
 }
 
@@ -36,7 +44,7 @@ fn new_name(context: &mut Context<'_>, directory: i32, argument: usize) -> Resul
     if let Ok(Place::Synthetic(..)) = access::find_quietly(context, &request) {
         return Err(EEXIST.into());
     }
-    target(context, directory, argument, false)
+    changed(context, directory, argument, false, Right::Create)
 }
 
 /// `mkdir(path, mode)`
@@ -166,7 +174,13 @@ fn move_file(
     flags: RenameFlags,
 ) -> Answer {
     let from = target(context, old.0, old.1, false)?;
-    let to = target(context, new.0, new.1, false)?;
+    let exchange = flags.contains(RenameFlags::EXCHANGE);
+    let right = if exchange {
+        Right::Write
+    } else {
+        Right::Create
+    };
+    let to = changed(context, new.0, new.1, false, right)?;
     check_movable(context, &from)?;
     check_movable(context, &to)?;
     for (grant, argument) in [(&from, old.1), (&to, new.1)] {

@@ -18,6 +18,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, RawDir, RenameFlags};
 use crate::access::{self, Parent};
 use crate::context::{Context, Failure};
 use crate::errno::{EXDEV, Errno};
+use crate::notice::Less;
 use crate::stat::{S_IFDIR, S_IFLNK, S_IFMT};
 
 /// The most names that are looked at in a directory that moves. Programs that are told that it
@@ -62,7 +63,7 @@ pub(super) fn make(
         .is_some_and(|(ups, depth)| ups <= depth);
     if !inside {
         drop(changes);
-        return Err(access::denied(context, target));
+        return Err(access::denied(context, &place.path, target, Less::Link));
     }
     *changes += 1;
     rustix::fs::symlinkat(target, &place.directory, &place.name).map_err(Errno::from)?;
@@ -91,7 +92,7 @@ pub(super) fn second_name(
     if kind(from)? == S_IFLNK {
         if !here && !fits(link(from)?, to) {
             drop(changes);
-            return Err(access::denied(context, &to.path));
+            return Err(access::denied(context, &to.path, &to.path, Less::Link));
         }
         *changes += 1;
     }
@@ -144,7 +145,7 @@ pub(super) fn rename(
                 }
                 if !fits(moved, to) {
                     drop(changes);
-                    return Err(access::denied(context, &to.path));
+                    return Err(access::denied(context, &to.path, &to.path, Less::Link));
                 }
             }
             if !again {

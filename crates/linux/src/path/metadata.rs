@@ -11,6 +11,7 @@ use crate::access::{self, AT_FDCWD};
 use crate::context::{Answer, Context, Failure};
 use crate::descriptor::O_PATH;
 use crate::errno::{EBADF, EINVAL, EOPNOTSUPP, EPERM, Errno};
+use crate::notice::Less;
 use crate::object::Object;
 use crate::stat::{S_IFLNK, S_IFMT};
 use crate::system::USER_ID;
@@ -78,7 +79,7 @@ fn changeable(context: &mut Context<'_>) -> Result<Arc<OwnedFd>, Failure> {
     };
     let (host, path) = (Arc::clone(host), path.to_vec());
     if !allowed {
-        return Err(access::denied(context, &path));
+        return Err(access::denied(context, &path, &path, Less::ReadOnly));
     }
     access::report_change(context, &path);
     Ok(host)

@@ -11,6 +11,7 @@ use crate::descriptor::{O_ACCMODE, O_APPEND, O_CLOEXEC, O_NONBLOCK, O_PATH, O_WR
 use crate::errno::{
     E2BIG, EACCES, EEXIST, EINVAL, EISDIR, ELOOP, ENOENT, ENOTDIR, EOPNOTSUPP, EXDEV,
 };
+use crate::notice::Less;
 use crate::object::{Directory, HostFile, Object};
 use crate::stat::{S_IFDIR, S_IFMT, S_IFREG};
 use crate::synthetic::Node;
@@ -138,10 +139,16 @@ fn open_path(context: &mut Context<'_>, directory: i32, path: Vec<u8>, flags: u3
         directory,
         path,
         follow: flags & O_NOFOLLOW == 0 && flags & (O_CREAT | O_EXCL) != O_CREAT | O_EXCL,
-        right: if writes { Right::Write } else { Right::Read },
+        right: if flags & O_CREAT != 0 {
+            Right::Create
+        } else if writes {
+            Right::Write
+        } else {
+            Right::Read
+        },
     };
     match find_for_open(context, &request, flags)? {
-        Place::Host(grant) => open_host(context, &grant, &request, flags),
+        Place::Host(grant) => open_host(context, &grant, flags),
         Place::Synthetic(node, path) => open_synthetic(context, node, path, flags),
     }
 }
@@ -152,7 +159,7 @@ fn find_for_open(
     request: &Request,
     flags: u32,
 ) -> Result<Place, Failure> {
-    if request.right == Right::Write && flags & (O_ACCMODE | O_TRUNC | O_EXCL) == 0 {
+    if request.right.changes() && flags & (O_ACCMODE | O_TRUNC | O_EXCL) == 0 {
         let look = Request {
             right: Right::Read,
             ..request.clone()
@@ -167,7 +174,7 @@ fn find_for_open(
 }
 
 /// Opens a file or directory of the host. Whatever mode is asked for, new files are 0600.
-fn open_host(context: &mut Context<'_>, grant: &Grant, request: &Request, flags: u32) -> Answer {
+fn open_host(context: &mut Context<'_>, grant: &Grant, flags: u32) -> Answer {
     let passed = O_ACCMODE
         | O_CREAT
         | O_EXCL
@@ -201,7 +208,7 @@ fn open_host(context: &mut Context<'_>, grant: &Grant, request: &Request, flags:
         return context.install(Object::Directory(Arc::new(directory)), kept);
     }
     if flags & O_PATH == 0 && (kind != S_IFREG || !grant.may_open(&file)) {
-        return Err(access::denied(context, &request.path));
+        return Err(grant.refuse(context, Less::Special));
     }
     let writable = flags & O_ACCMODE != 0;
     let file = HostFile::new(file, path, writable, changeable);

@@ -9,14 +9,17 @@ use tinykvm::Guest;
 use tinykvm_testkit::FakeGuest;
 
 use crate::errno::Errno;
-use crate::{Flow, Host, Process, ProcessOptions, Stream, table};
+use crate::{Flow, Host, Notice, Process, ProcessOptions, Stream, table};
 
 /// A host that remembers what it was asked.
 #[derive(Debug, Default)]
 pub(crate) struct Recorder {
     pub(crate) output: Vec<(Stream, Vec<u8>)>,
-    pub(crate) unknown: Vec<u64>,
+    pub(crate) unknown: Vec<u32>,
+    /// By which call, and what: paths as they are meant in the end, and places.
     pub(crate) denied: Vec<(&'static str, Vec<u8>)>,
+    /// What was told in all, in words, and how often it came by then.
+    pub(crate) told: Vec<(String, u64)>,
     /// By which call, and whether it was denied.
     pub(crate) exec_memory: Vec<(&'static str, bool)>,
     pub(crate) slept: Duration,
@@ -35,16 +38,27 @@ impl Host for Recorder {
         self.budget.is_none_or(|budget| self.slept <= budget)
     }
 
-    fn unknown_call(&mut self, number: u64) {
-        self.unknown.push(number);
+    fn notice(&mut self, notice: Notice<'_>, count: u64) {
+        self.told.push((format!("{notice:?}"), count));
+        match notice {
+            Notice::Absent(path) | Notice::Denied(path, _) => {
+                self.denied.push((path.call, path.meant().to_vec()));
+            }
+            Notice::Unreachable { call, to: place } | Notice::Serve { call, at: place } => {
+                self.denied.push((call, place.into()));
+            }
+            Notice::Query { call, name } => {
+                let name = format!("dns:{}", name.unwrap_or_default());
+                self.denied.push((call, name.into_bytes()));
+            }
+            Notice::ExecMemory { call } => self.exec_memory.push((call, true)),
+            Notice::UnknownCall { number, .. } => self.unknown.push(number),
+            _ => {}
+        }
     }
 
-    fn exec_memory(&mut self, call: &'static str, denied: bool) {
-        self.exec_memory.push((call, denied));
-    }
-
-    fn denied(&mut self, call: &'static str, path: &[u8]) {
-        self.denied.push((call, path.to_vec()));
+    fn exec_memory(&mut self) {
+        self.exec_memory.push(("", false));
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tinykvm::{BootOptions, Booting, Engine, Exit, Image, Limits};
 use tinykvm_linux::{
-    Extent, Flow, Host, PathRule, Permissions, Process, ProcessOptions, Stream, VDSO,
+    Extent, Flow, Host, Notice, PathRule, Permissions, Process, ProcessOptions, Stream, VDSO,
 };
 use tinykvm_testkit::kvm::time_factor;
 
@@ -35,9 +35,7 @@ impl Host for Recorder {
         duration < left
     }
 
-    fn unknown_call(&mut self, number: u64) {
-        let _ = number;
-    }
+    fn notice(&mut self, _: Notice<'_>, _: u64) {}
 }
 
 /// Boots a program, and runs a case to its end.

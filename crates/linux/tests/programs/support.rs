@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tinykvm::{BootOptions, Booting, Engine, Exit, Guest, Image, Limits};
-use tinykvm_linux::{Flow, Host, Process, ProcessOptions, Stream, VDSO};
+use tinykvm_linux::{Flow, Host, Notice, Process, ProcessOptions, Stream, VDSO};
 use tinykvm_testkit::{Toolchain, compile_file, compile_file_with};
 
 /// More than any of these programs needs.
@@ -53,14 +53,20 @@ impl Host for Recorder {
         self.outcome.slept < self.deadline.saturating_duration_since(Instant::now())
     }
 
-    fn unknown_call(&mut self, number: u64) {
-        self.outcome.unknown.push(number);
-    }
-
-    fn denied(&mut self, call: &'static str, path: &[u8]) {
-        self.outcome
-            .denied
-            .push(format!("{call} {}", String::from_utf8_lossy(path)));
+    fn notice(&mut self, notice: Notice<'_>, _: u64) {
+        let denied = match notice {
+            Notice::Absent(path) | Notice::Denied(path, _) => {
+                format!("{} {}", path.call, String::from_utf8_lossy(path.path))
+            }
+            Notice::Unreachable { call, to } => format!("{call} {to}"),
+            Notice::Query { call, name } => format!("{call} dns:{}", name.unwrap_or_default()),
+            Notice::UnknownCall { number, .. } => {
+                self.outcome.unknown.push(u64::from(number));
+                return;
+            }
+            _ => return,
+        };
+        self.outcome.denied.push(denied);
     }
 }
 

@@ -160,7 +160,7 @@ fn denied() -> Result<(), String> {
     let bench = model.bench(false, true);
     for url in ["/", "/map"] {
         let reply = bench.get(url);
-        assert_eq!((reply.status, reply.text()), (403, "EACCES".to_owned()));
+        assert_eq!((reply.status, reply.text()), (403, "ENOENT".to_owned()));
     }
     Ok(())
 }

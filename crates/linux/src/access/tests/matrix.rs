@@ -1,6 +1,7 @@
 //! Every call with a path, by every way of naming a file, with every permission.
 //!
-//! A case is denied, with one line for the host and nothing changed; or it does what the host does,
+//! What no rule is about does not exist, and where a rule grants less than was asked for, a case is
+//! denied: both with one line for the host and nothing changed. Or a case does what the host does,
 //! and nothing changes outside of what the program may write.
 
 mod calls;
@@ -90,6 +91,9 @@ enum Leads {
 /// What must come of a case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Expected {
+    /// No rule is about it: it does not exist.
+    Absent,
+    /// A rule grants less.
     Denied,
     Fails(Errno),
     Done,
@@ -106,14 +110,17 @@ impl Case {
         };
         match leads {
             Leads::Never(error) => Expected::Fails(error),
-            Leads::Out => Expected::Denied,
-            Leads::DeadEnd(error) if may >= May::Read => Expected::Fails(error),
+            Leads::Out => Expected::Absent,
+            _ if may == May::Nothing => Expected::Absent,
+            Leads::DeadEnd(error) => Expected::Fails(error),
+            Leads::LinkOut if self.at_link == AtLink::Follows => Expected::Absent,
+            Leads::Loop if self.at_link == AtLink::Follows => Expected::Fails(ELOOP),
             _ if may < needed => Expected::Denied,
             Leads::Inside => inside,
             Leads::Link => at_link(inside),
-            Leads::LinkOut => at_link(Expected::Denied),
+            Leads::LinkOut => at_link(Expected::Absent),
             Leads::Loop => at_link(Expected::Fails(ELOOP)),
-            Leads::Fails(error) | Leads::DeadEnd(error) => Expected::Fails(error),
+            Leads::Fails(error) => Expected::Fails(error),
         }
     }
 }
@@ -149,11 +156,12 @@ impl Checker {
         let path = machine.guest.put_c_string(path);
         let found = outcome(case.run(&mut machine, fd, path));
         let label = format!("{label}: {case:x?}: {found:?}");
-        let denials = usize::from(expected == Expected::Denied);
+        let denials = usize::from(matches!(expected, Expected::Absent | Expected::Denied));
         let denied = &machine.host.denied;
         assert_eq!(denied.len(), denials, "{label}: {denied:?}");
         assert!(denied.iter().all(|(call, _)| *call == case.call), "{label}");
         match expected {
+            Expected::Absent => assert_eq!(found, Err(ENOENT), "{label}"),
             Expected::Denied => assert_eq!(found, Err(EACCES), "{label}"),
             Expected::Fails(error) => assert_eq!(found, Err(error), "{label}"),
             Expected::Done => assert!(found.is_ok(), "{label}"),

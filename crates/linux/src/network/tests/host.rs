@@ -7,7 +7,7 @@ use super::*;
 use crate::Flow;
 use crate::errno::{
     EACCES, EAFNOSUPPORT, EAGAIN, ECONNREFUSED, ECONNRESET, EDESTADDRREQ, EINPROGRESS, EINVAL,
-    EISCONN, ENFILE, ENOTCONN, EPIPE,
+    EISCONN, ENFILE, ENOENT, ENOTCONN, EPIPE,
 };
 
 fn listener() -> (TcpListener, SocketAddr) {
@@ -117,13 +117,13 @@ fn socket_files_need_a_rule() {
     let mut bytes = [0; 5];
     peer.read_exact(&mut bytes).unwrap();
     let other = machine.value("socket", &[1, STREAM, 0]);
-    for denied in [
-        &b"\x01\0/run/other.sock"[..],
-        b"\x01\0\0abstract",
-        b"\x01\0",
+    for (denied, error) in [
+        (&b"\x01\0/run/other.sock"[..], ENOENT),
+        (b"\x01\0\0abstract", ECONNREFUSED),
+        (b"\x01\0", ECONNREFUSED),
     ] {
         let at = machine.guest.put(denied);
-        machine.fails("connect", &[other, at, denied.len() as u64], EACCES);
+        machine.fails("connect", &[other, at, denied.len() as u64], error);
     }
     std::fs::remove_file(&path).unwrap();
 }

@@ -126,7 +126,9 @@ fn an_empty_path_is_the_descriptor() {
         machine.fails("utimensat", &[fd, empty, 0, 0], ENOENT);
         assert!(machine.host.denied.is_empty());
         let denials = changes_by_descriptor(&mut machine, fd, flags == O_PATH, may);
-        assert_eq!(machine.host.denied.len(), denials, "{path} {flags:o}");
+        // Each path is told once.
+        let told = usize::from(denials > 0);
+        assert_eq!(machine.host.denied.len(), told, "{path} {flags:o}");
         assert_eq!(
             ground.changes(),
             (may == May::Write, false),

@@ -1,0 +1,93 @@
+use super::*;
+
+fn absent(path: &[u8]) -> Notice<'_> {
+    Notice::Absent(Path {
+        call: "openat",
+        path,
+        target: None,
+        write: false,
+    })
+}
+
+#[test]
+fn each_kind_is_told_once_and_then_by_powers() {
+    let told = Told::default();
+    let fork = told.clone();
+    let notices = [
+        absent(b"/a"),
+        absent(b"/b"),
+        Notice::ExecMemory { call: "mmap" },
+        Notice::UnknownCall {
+            number: 57,
+            name: Some("fork"),
+        },
+        Notice::UnknownCall {
+            number: 512,
+            name: None,
+        },
+        Notice::Query {
+            call: "sendto",
+            name: None,
+        },
+        Notice::Query {
+            call: "sendto",
+            name: Some("a"),
+        },
+    ];
+    for notice in notices {
+        assert_eq!(told.count(notice), Some((notice, 1)), "{notice:?}");
+        for _ in 2..100 {
+            assert_eq!(fork.count(notice), None, "{notice:?}");
+        }
+        assert_eq!(told.count(notice), Some((notice, 100)), "{notice:?}");
+    }
+    // By which call, and by which way, makes no difference.
+    let again = Notice::Absent(Path {
+        call: "stat",
+        path: b"/link",
+        target: Some(b"/a"),
+        write: false,
+    });
+    assert_eq!(told.count(again), None);
+}
+
+#[test]
+fn names_are_bounded_and_leave_room_for_kinds() {
+    let told = Told::default();
+    let mut lines = 0;
+    for number in 0..10_000 {
+        let path = format!("/{number}");
+        if let Some((notice, count)) = told.count(absent(path.as_bytes())) {
+            lines += 1;
+            assert_eq!(notice == Notice::Many, number >= MOST, "{number} {count}");
+        }
+    }
+    // Of those beyond the first 256: the first and the hundredth.
+    assert_eq!(lines, MOST + 2);
+    // What was told keeps its count, and kinds have places of their own.
+    assert_eq!(told.count(absent(b"/0")), None);
+    let memory = Notice::ExecMemory { call: "mmap" };
+    assert_eq!(told.count(memory), Some((memory, 1)));
+}
+
+#[test]
+fn of_many_threads_one_tells() {
+    let told = Told::default();
+    let lines: usize = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..8)
+            .map(|_| {
+                scope.spawn(|| {
+                    let paths = (0..200).map(|number| format!("/{number}"));
+                    paths
+                        .filter(|path| told.count(absent(path.as_bytes())).is_some())
+                        .count()
+                })
+            })
+            .collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap())
+            .sum()
+    });
+    assert_eq!(lines, 200);
+}

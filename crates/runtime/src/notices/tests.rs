@@ -1,0 +1,75 @@
+use super::*;
+
+fn line(notice: &Notice<'_>, count: u64) -> String {
+    match telling("p", notice, count) {
+        Telling::Now(text) => text,
+        Telling::Later(pending) => pending.text("p"),
+    }
+}
+
+fn path<'a>(path: &'a str, target: Option<&'a str>, write: bool) -> NoticePath<'a> {
+    NoticePath {
+        call: "openat",
+        path: path.as_bytes(),
+        target: target.map(str::as_bytes),
+        write,
+    }
+}
+
+#[test]
+fn lines_say_what_would_help() {
+    let cases: [(Notice<'_>, &str); 9] = [
+        (
+            Notice::Absent(path("/etc/passwd", None, false)),
+            r#"openat of "/etc/passwd" is denied: no rule is about it (tinykvm.allow("p", read, "/etc/passwd"))"#,
+        ),
+        (
+            Notice::Absent(path("/a/../etc", Some("/etc"), true)),
+            r#"openat of "/a/../etc", which leads to "/etc", is denied: no rule is about it (tinykvm.allow("p", write, "/etc"))"#,
+        ),
+        (
+            Notice::Absent(path("/does/not/exist", None, false)),
+            r#"openat of "/does/not/exist" is denied: no rule is about it; not there on the host either"#,
+        ),
+        (
+            Notice::Denied(path("/data/x", Some("/y"), true), Less::ReadOnly),
+            r#"openat of "/data/x", which leads to "/y", is denied: it is not granted to be changed (a rule with write about "/y")"#,
+        ),
+        (
+            Notice::Unreachable {
+                call: "connect",
+                to: "192.0.2.7:443",
+            },
+            r#"connect of "192.0.2.7:443" is denied: no rule allows it (tinykvm.allow("p", connect, "192.0.2.7:443"))"#,
+        ),
+        (
+            Notice::Query {
+                call: "sendto",
+                name: Some("db.example"),
+            },
+            r#"sendto of "dns:db.example" is denied: no rule allows to ask DNS for this name (tinykvm.allow("p", connect, "db.example:PORT"))"#,
+        ),
+        (
+            Notice::ExecMemory { call: "mprotect" },
+            r#"mprotect of memory to write and to execute is denied (tinykvm.allow("p", exec_memory))"#,
+        ),
+        (
+            Notice::UnknownCall {
+                number: 425,
+                name: Some("io_uring_setup"),
+            },
+            "system call io_uring_setup (425) is not implemented",
+        ),
+        (
+            Notice::UnknownCall {
+                number: 511,
+                name: None,
+            },
+            "system call 511 does not exist",
+        ),
+    ];
+    for (notice, expected) in cases {
+        assert_eq!(line(&notice, 1), expected);
+        assert_eq!(line(&notice, 100), format!("{expected} (100 times by now)"));
+    }
+}
