@@ -100,7 +100,7 @@ fn fill(
     has_body: bool,
     caching: Option<Caching>,
 ) -> Result<Option<Announced>, FieldError> {
-    let mut message = ctx.response().ok_or(FieldError::NoWorkspace)?;
+    let mut message = ctx.response_mut().ok_or(FieldError::NoWorkspace)?;
     message.set_response(response.status)?;
     if response.content_type.is_empty() {
         message.remove_all(b"Content-Type");
@@ -130,9 +130,10 @@ struct AnswerBody {
 }
 
 impl Source for AnswerBody {
-    fn opened(&mut self, ctx: &mut Ctx<'_>) {
-        if let Some(announced) = &self.announced {
-            announced.settle(ctx);
+    fn opened(&mut self, ctx: &mut Ctx<'_>) -> Result<(), String> {
+        match &self.announced {
+            Some(announced) => announced.settle(ctx).map_err(|error| error.to_string()),
+            None => Ok(()),
         }
     }
 

@@ -12,7 +12,7 @@
 
 use std::time::Duration;
 
-use tinykvm_vrt::{Ctx, FieldError, Lifetime};
+use tinykvm_vrt::{Ctx, FieldError, Lifetime, NotTaken};
 
 const CACHE_CONTROL: &[u8] = b"Cache-Control";
 /// What is longer is as good as forever; Varnish calculates with single precision.
@@ -40,18 +40,19 @@ fn same(a: f64, b: f64) -> bool {
 
 impl Caching {
     /// Sets the times of an object whose times are decided already. VCL can change them after.
-    pub(crate) fn apply(self, ctx: &mut Ctx<'_>) {
+    pub(crate) fn apply(self, ctx: &mut Ctx<'_>) -> Result<(), NotTaken> {
         let Some(mut lifetime) = ctx.lifetime() else {
-            return;
+            return Ok(());
         };
         if !self.cacheable {
-            lifetime.set_uncacheable();
+            lifetime.set_uncacheable()?;
         }
         if !lifetime.is_private() {
-            lifetime.set_ttl(self.ttl.min(LONGEST).as_secs_f64());
-            lifetime.set_grace(self.grace.min(LONGEST).as_secs_f64());
-            lifetime.set_keep(self.keep.min(LONGEST).as_secs_f64());
+            lifetime.set_ttl(self.ttl.min(LONGEST).as_secs_f64())?;
+            lifetime.set_grace(self.grace.min(LONGEST).as_secs_f64())?;
+            lifetime.set_keep(self.keep.min(LONGEST).as_secs_f64())?;
         }
+        Ok(())
     }
 
     /// The first step, on an answer that is complete otherwise. `None`: there is no second.
@@ -60,12 +61,13 @@ impl Caching {
             return Ok(None);
         };
         if !self.cacheable {
-            lifetime.set_uncacheable();
+            let taken = lifetime.set_uncacheable();
+            taken.map_err(|_| FieldError::NotTaken)?;
         }
         if lifetime.is_private() {
             return Ok(None);
         }
-        let Some(mut message) = ctx.response() else {
+        let Some(mut message) = ctx.response_mut() else {
             return Ok(None);
         };
         let values: Vec<&[u8]> = message.values(CACHE_CONTROL).collect();
@@ -95,8 +97,8 @@ pub(crate) struct Announced {
 
 impl Announced {
     /// The second step, when VCL is done.
-    pub(crate) fn settle(&self, ctx: &mut Ctx<'_>) {
-        if let Some(mut message) = ctx.response()
+    pub(crate) fn settle(&self, ctx: &mut Ctx<'_>) -> Result<(), NotTaken> {
+        if let Some(mut message) = ctx.response_mut()
             && message.value(CACHE_CONTROL) == Some(self.written.as_slice())
         {
             match &self.own {
@@ -106,33 +108,35 @@ impl Announced {
             }
         }
         let Some(mut lifetime) = ctx.lifetime() else {
-            return;
+            return Ok(());
         };
         // What VCL made uncacheable has the times of that decision.
         if self.caching.cacheable && !lifetime.is_uncacheable() {
-            self.settle_times(&mut lifetime);
+            self.settle_times(&mut lifetime)?;
         }
+        Ok(())
     }
 
     #[allow(
         clippy::cast_precision_loss,
         reason = "whole seconds below LONGEST are exact"
     )]
-    fn settle_times(&self, lifetime: &mut Lifetime<'_>) {
+    fn settle_times(&self, lifetime: &mut Lifetime<'_>) -> Result<(), NotTaken> {
         let exact = |time: Duration| {
             let (time, announced) = (time.min(LONGEST), whole_seconds(time) as f64);
             (time.as_secs_f64(), announced)
         };
         let (ttl, announced) = exact(self.caching.ttl);
         if ttl < announced && same(lifetime.ttl(), announced) {
-            lifetime.set_ttl(ttl);
+            lifetime.set_ttl(ttl)?;
         }
         let (grace, announced) = exact(self.caching.grace);
         if grace < announced && same(lifetime.grace(), announced) {
-            lifetime.set_grace(grace);
+            lifetime.set_grace(grace)?;
         }
         if same(lifetime.keep(), Lifetime::default_keep()) {
-            lifetime.set_keep(exact(self.caching.keep).0);
+            lifetime.set_keep(exact(self.caching.keep).0)?;
         }
+        Ok(())
     }
 }

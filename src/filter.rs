@@ -8,7 +8,7 @@ use tinykvm_vrt::filter::{
     DeliveryProcessor, Downstream, FetchProcessor, Opened, Pulled, Push, Sent as SentOn, TaskLog,
     Upstream as FetchUpstream,
 };
-use tinykvm_vrt::{Ctx, Filter, Tag};
+use tinykvm_vrt::{Ctx, FieldError, Filter, Tag};
 
 use crate::counters;
 use crate::task::{Filtering, Task};
@@ -52,6 +52,11 @@ impl ProgramFilter {
         Self { program }
     }
 
+    /// A reason as it stands in the log.
+    fn line(&self, reason: &dyn fmt::Display) -> String {
+        format!("tinykvm {}: {reason}", self.program.name())
+    }
+
     /// Asks the program. Its changes of header fields are undone if it fails.
     fn begin(&self, ctx: &mut Ctx<'_>, length: Option<u64>, delivery: bool) -> Answer {
         let task = Task::existing(ctx);
@@ -64,7 +69,7 @@ impl ProgramFilter {
             Some(request) => (request.method().to_vec(), request.url().to_vec()),
             None => (Vec::new(), Vec::new()),
         };
-        let (status, fields) = match ctx.response() {
+        let (status, fields) = match ctx.response_mut() {
             Some(response) => (response.status(), response.save()),
             None => return Answer::Fail("tinykvm: there is no response to filter".to_owned()),
         };
@@ -84,18 +89,22 @@ impl ProgramFilter {
             Begun::Pass => Answer::Bypass,
             Begun::Filter(filter) => Answer::Filter(filter),
             Begun::Original => {
-                restore(ctx, &fields);
-                return Answer::Bypass;
+                return match restore(ctx, &fields) {
+                    Ok(()) => Answer::Bypass,
+                    Err(error) => Answer::Fail(self.line(&error)),
+                };
             }
             Begun::Failed(reason) => {
-                restore(ctx, &fields);
-                return Answer::Fail(reason);
+                return match restore(ctx, &fields) {
+                    Ok(()) => Answer::Fail(reason),
+                    Err(error) => Answer::Fail(self.line(&error)),
+                };
             }
         };
-        if let Some(caching) = caching {
-            caching.apply(ctx);
+        match caching.map(|caching| caching.apply(ctx)) {
+            Some(Err(error)) => Answer::Fail(self.line(&error)),
+            Some(Ok(())) | None => answer,
         }
-        answer
     }
 
     /// For an answer of a backend that has no body, but the header fields of one: to HEAD.
@@ -119,10 +128,17 @@ fn announced(ctx: &Ctx<'_>) -> Option<u64> {
     std::str::from_utf8(length).ok()?.parse().ok()
 }
 
-fn restore(ctx: &Ctx<'_>, fields: &tinykvm_vrt::Fields) {
-    if let Some(mut response) = ctx.response() {
-        response.restore(fields);
-    }
+/// Makes this the length that the header fields announce, and the only one.
+fn announce(ctx: &mut Ctx<'_>, length: u64) -> Result<(), String> {
+    let mut response = ctx.response_mut().ok_or("there is no response")?;
+    let length = length.to_string();
+    let set = response.set(b"Content-Length", length.as_bytes());
+    set.map_err(|error| format!("Content-Length: {error}"))
+}
+
+fn restore(ctx: &mut Ctx<'_>, fields: &tinykvm_vrt::Fields) -> Result<(), FieldError> {
+    let mut response = ctx.response_mut().ok_or(FieldError::OtherMessage)?;
+    response.restore(fields)
 }
 
 impl Filter for ProgramFilter {
@@ -131,7 +147,7 @@ impl Filter for ProgramFilter {
         ctx: &mut Ctx<'_>,
         upstream: &mut FetchUpstream,
     ) -> Opened<Box<dyn FetchProcessor>> {
-        let fields = ctx.response().map(|response| response.save());
+        let fields = ctx.response_mut().map(|response| response.save());
         // As the filters before this one have left it: not what the backend said of a compressed body.
         let length = announced(ctx);
         let mut filter = match self.begin(ctx, length, false) {
@@ -149,15 +165,16 @@ impl Filter for ProgramFilter {
         if filter.is_original()
             && let Some(fields) = &fields
         {
-            restore(ctx, fields);
+            if let Err(error) = restore(ctx, fields) {
+                return Opened::Fail(self.line(&error));
+            }
         } else {
             upstream.changes_body();
         }
         if let Some(length) = filter.known_length()
-            && let Some(mut response) = ctx.response()
+            && let Err(reason) = announce(ctx, length)
         {
-            // Without room for it the body just has no length.
-            let _ = response.set(b"Content-Length", length.to_string().as_bytes());
+            return Opened::Fail(self.line(&reason));
         }
         Opened::Use(Box::new(Fetching(filter)))
     }
@@ -178,8 +195,8 @@ impl Filter for ProgramFilter {
             .is_some_and(|request| request.method() == b"HEAD");
         if length == Some(0) {
             // Varnish relies on the field that it has seen.
-            if let Some(mut response) = ctx.response() {
-                let _ = response.set(b"Content-Length", b"0");
+            if let Err(reason) = announce(ctx, 0) {
+                return Opened::Fail(self.line(&reason));
             }
         } else {
             ctx.set_delivery_length(filter.announced_length());
@@ -193,12 +210,18 @@ impl Filter for ProgramFilter {
         counters::publish();
         Opened::Use(Box::new(Delivering(filter)))
     }
+
+    fn missing(&self, ctx: &mut Ctx<'_>) -> Result<(), String> {
+        let missing = self.program.missing_filter(&mut VarnishLog(ctx.task_log()));
+        counters::publish();
+        missing
+    }
 }
 
 /// The delivery of a body that the program can't filter: an error without a body.
 fn refuse(ctx: &mut Ctx<'_>, reason: String) -> Opened<Box<dyn DeliveryProcessor>> {
     counters::publish();
-    let Some(mut response) = ctx.response() else {
+    let Some(mut response) = ctx.response_mut() else {
         return Opened::Fail(reason);
     };
     for name in [
@@ -220,7 +243,13 @@ fn refuse(ctx: &mut Ctx<'_>, reason: String) -> Opened<Box<dyn DeliveryProcessor
 }
 
 /// The log of the task, for the runtime.
-struct VarnishLog(TaskLog);
+pub(crate) struct VarnishLog(TaskLog);
+
+impl VarnishLog {
+    pub(crate) fn of(ctx: &Ctx<'_>) -> Self {
+        Self(ctx.task_log())
+    }
+}
 
 impl Log for VarnishLog {
     fn log(&mut self, line: &str) {

@@ -3,7 +3,7 @@
 
 use std::ffi::c_int;
 
-use tinykvm_vrt::{Ctx, Place, Tag, ffi, guard, log_global};
+use tinykvm_vrt::{Ctx, Place, Tag, ffi, guard, log_global, strings};
 
 /// Why a function can't do what VCL asks; for the operator to read.
 #[derive(Debug)]
@@ -70,6 +70,25 @@ pub(crate) fn only_in(ctx: &Ctx<'_>, places: &[Place], names: &str) -> Result<()
     } else {
         Err(format!("can be called in {names} only").into())
     }
+}
+
+/// A string that VCL gives to a function; `None` if it is not set. A string that VCL puts together
+/// is not set, too, if there was no workspace for it: then the VCL fails, rather than that a filter,
+/// say, is told nothing.
+///
+/// # Safety
+/// `string` is an argument that VCL gave to this function.
+pub(crate) unsafe fn given<'a>(
+    ctx: &Ctx<'_>,
+    string: ffi::VCL_STRING,
+    name: &str,
+) -> Result<Option<&'a [u8]>, Failure> {
+    // SAFETY: as the caller says.
+    let bytes = unsafe { strings::bytes(string) };
+    if bytes.is_none() && ctx.has_overflowed() {
+        return Err(format!("{name} is lost: out of workspace").into());
+    }
+    Ok(bytes)
 }
 
 /// An argument that must be there, as text.

@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use tinykvm_runtime::{Journal, Program, Programs};
+use tinykvm_vrt::private::VclPrivate;
 use tinykvm_vrt::{Ctx, Director, Private, Registration, Slot, Tag, ffi, log_global};
 
 use crate::backend::ProgramBackend;
@@ -44,6 +45,8 @@ impl Private for Vcl {
     const NAME: &'static CStr = c"tinykvm programs";
 }
 
+impl VclPrivate for Vcl {}
+
 impl Vcl {
     fn new() -> Self {
         Self {
@@ -60,7 +63,7 @@ impl Vcl {
     pub(crate) unsafe fn of<'a>(slot: *mut ffi::vmod_priv) -> Result<&'a Self, Failure> {
         // SAFETY: Varnish keeps this place for our value for as long as the VCL, which lives as
         // long as any call from it. The value is made by the event function, before any other.
-        let slot = unsafe { Slot::<Self>::from_raw(slot) };
+        let slot = unsafe { Slot::<Self>::of_vcl(slot) };
         Ok(slot.ok_or("no state")?.get_or_insert(Self::new))
     }
 
@@ -112,6 +115,13 @@ impl Vcl {
     pub(crate) fn has_filter(&self, name: &str) -> bool {
         let filters = self.filters.read().unwrap_or_else(PoisonError::into_inner);
         filters.contains_key(name)
+    }
+
+    /// Makes the fetch of this call fail if its body does not go through the program.
+    pub(crate) fn require_filter(&self, ctx: &mut Ctx<'_>, name: &str) -> Result<(), Failure> {
+        let filters = self.filters.read().unwrap_or_else(PoisonError::into_inner);
+        let known = filters.get(name).ok_or("it is no filter")?;
+        known.require(ctx).map_err(|error| error.to_string().into())
     }
 
     /// Varnish forgets the filters: the VCL is discarded.

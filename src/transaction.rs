@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use tinykvm_runtime::{BodyError, FieldError, Log, Side, Transaction};
-use tinykvm_vrt::{BodyError as FetchError, Ctx, FieldError as HttpError, Http, Place, Tag, http};
+use tinykvm_vrt::{
+    BodyError as FetchError, Ctx, FieldError as HttpError, Http, HttpMut, Place, Tag, http,
+};
 
 use crate::caching::Caching;
 
@@ -33,6 +35,13 @@ impl<'a, 'c> VarnishTransaction<'a, 'c> {
             Side::Response => self.ctx.response(),
         }
     }
+
+    fn message_mut(&mut self, side: Side) -> Option<HttpMut<'_>> {
+        match side {
+            Side::Request => self.ctx.request_mut(),
+            Side::Response => self.ctx.response_mut(),
+        }
+    }
 }
 
 impl VarnishTransaction<'_, '_> {
@@ -54,8 +63,11 @@ fn refused(error: HttpError) -> FieldError {
     match error {
         HttpError::TableFull => FieldError::TableFull,
         HttpError::NoField => FieldError::NoSide,
-        // The runtime lets no malformed field through.
-        HttpError::NoWorkspace | HttpError::Malformed => FieldError::NoWorkspace,
+        // The runtime lets no malformed field through, and fields are put back elsewhere.
+        HttpError::NoWorkspace
+        | HttpError::Malformed
+        | HttpError::NotTaken
+        | HttpError::OtherMessage => FieldError::NoWorkspace,
     }
 }
 
@@ -85,7 +97,7 @@ impl Transaction for VarnishTransaction<'_, '_> {
             (Side::Response, Place::Fetch) => RESERVED_FIELDS,
             _ => 0,
         };
-        let mut message = self.message(side).ok_or(FieldError::NoSide)?;
+        let mut message = self.message_mut(side).ok_or(FieldError::NoSide)?;
         if message.room() <= reserved {
             return Err(FieldError::TableFull);
         }
@@ -94,13 +106,13 @@ impl Transaction for VarnishTransaction<'_, '_> {
 
     fn replace(&mut self, side: Side, index: usize, field: &[u8]) -> Result<(), FieldError> {
         self.has_workspace(field)?;
-        let mut message = self.message(side).ok_or(FieldError::NoSide)?;
+        let mut message = self.message_mut(side).ok_or(FieldError::NoSide)?;
         let position = index.checked_sub(http::FIRST).ok_or(FieldError::NoSide)?;
         message.replace(position, field).map_err(refused)
     }
 
     fn remove(&mut self, side: Side, name: &[u8]) -> Option<u32> {
-        self.message(side)?.remove(name).map(header_index)
+        self.message_mut(side)?.remove(name).map(header_index)
     }
 
     fn set_cacheable(
@@ -118,7 +130,12 @@ impl Transaction for VarnishTransaction<'_, '_> {
         };
         match self.ctx.place() {
             Place::Fetch => self.caching = Some(caching),
-            Place::BackendResponse | Place::BackendError => caching.apply(self.ctx),
+            Place::BackendResponse | Place::BackendError => {
+                if let Err(error) = caching.apply(self.ctx) {
+                    self.ctx.log(Tag::Error, &format!("tinykvm: {error}"));
+                    return false;
+                }
+            }
             // Before the fetch there is no object that could have a time to live.
             _ => return false,
         }

@@ -45,7 +45,7 @@ pub(crate) unsafe extern "C" fn vmod_main_arguments(
     program: ffi::VCL_STRING,
     arguments: ffi::VCL_STRANDS,
 ) -> ffi::VCL_BOOL {
-    let main_arguments = |_: &mut Ctx<'_>| {
+    let main_arguments = |ctx: &mut Ctx<'_>| {
         // SAFETY: arguments that VCL gave to this function.
         let (vcl, program, arguments) = unsafe {
             (
@@ -55,6 +55,9 @@ pub(crate) unsafe extern "C" fn vmod_main_arguments(
             )
         };
         let program = text(program, "program")?;
+        if ctx.has_overflowed() && arguments.contains(&None) {
+            return Err("an argument is lost: out of workspace".into());
+        }
         let arguments = arguments
             .into_iter()
             .map(|argument| argument.unwrap_or_default().to_vec())

@@ -4,7 +4,7 @@ use std::ptr;
 
 use tinykvm_vrt::{Ctx, Place, ffi, strings};
 
-use crate::guard::{guard, only_in};
+use crate::guard::{given, guard, only_in};
 use crate::state::Vcl;
 use crate::task::{Task, Wanted};
 
@@ -23,8 +23,8 @@ pub(crate) unsafe extern "C" fn vmod_program(
             (
                 Vcl::of(vcl)?,
                 strings::bytes(program),
-                strings::bytes(url),
-                strings::bytes(argument),
+                given(ctx, url, "arg")?,
+                given(ctx, argument, "config")?,
             )
         };
         let program = vcl.program(program)?;

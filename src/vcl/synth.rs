@@ -5,7 +5,7 @@ use tinykvm_vrt::{Ctx, Place, ffi, strings};
 
 use super::call_now;
 use crate::counters::PublishLater;
-use crate::guard::{Failure, guard, only_in};
+use crate::guard::{Failure, given, guard, only_in};
 use crate::state::Vcl;
 
 /// How much of a body is copied at a time.
@@ -29,8 +29,8 @@ pub(crate) unsafe extern "C" fn vmod_synth(
             (
                 Vcl::of(vcl)?,
                 strings::bytes(program),
-                strings::bytes(url).unwrap_or_default(),
-                strings::bytes(argument).unwrap_or_default(),
+                given(ctx, url, "url")?.unwrap_or_default(),
+                given(ctx, argument, "arg")?.unwrap_or_default(),
             )
         };
         let program = vcl.program(program)?;
@@ -59,8 +59,8 @@ fn chosen_status(wanted: i64, answered: u16) -> u16 {
 }
 
 fn replace(ctx: &mut Ctx<'_>, status: u16, mut response: Response) -> Result<(), Failure> {
-    ctx.set_status(status);
-    if let Some(mut message) = ctx.response() {
+    ctx.set_status(status).map_err(|error| error.to_string())?;
+    if let Some(mut message) = ctx.response_mut() {
         if response.content_type.is_empty() {
             message.remove_all(b"Content-Type");
         } else {
@@ -74,7 +74,7 @@ fn replace(ctx: &mut Ctx<'_>, status: u16, mut response: Response) -> Result<(),
 
 fn fill(ctx: &mut Ctx<'_>, body: &mut Body) -> Result<(), Failure> {
     let mut synthetic = ctx.synthetic_body().ok_or("there is no synthetic body")?;
-    synthetic.clear();
+    synthetic.clear().map_err(|error| error.to_string())?;
     let size = usize::try_from(body.len()).unwrap_or(PIECE).min(PIECE);
     let mut piece = vec![0; size];
     loop {
@@ -82,8 +82,7 @@ fn fill(ctx: &mut Ctx<'_>, body: &mut Body) -> Result<(), Failure> {
         if length == 0 {
             return Ok(());
         }
-        if !synthetic.extend(&piece[..length]) {
-            return Err("out of memory for the synthetic body".into());
-        }
+        let taken = synthetic.extend(&piece[..length]);
+        taken.map_err(|error| error.to_string())?;
     }
 }

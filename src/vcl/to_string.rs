@@ -6,7 +6,7 @@ use tinykvm_vrt::{Ctx, Tag, ffi, strings};
 
 use super::call_now;
 use crate::counters::PublishLater;
-use crate::guard::guard;
+use crate::guard::{given, guard};
 use crate::state::Vcl;
 use crate::task::read_fully;
 
@@ -34,10 +34,12 @@ pub(crate) unsafe extern "C" fn vmod_to_string(
             (
                 Vcl::of(vcl)?,
                 strings::bytes(program),
-                strings::bytes(url).unwrap_or_default(),
-                strings::bytes(argument).unwrap_or_default(),
+                given(ctx, url, "url")?.unwrap_or_default(),
+                given(ctx, argument, "arg")?.unwrap_or_default(),
             )
         };
+        // SAFETY: as above.
+        unsafe { given(ctx, on_error, "on_error")? };
         let program = vcl.program(program)?;
         // Declared before the answer, so that giving its VM back is counted.
         let _counters = PublishLater;

@@ -29,7 +29,7 @@ use crate::config::OnFailure;
 use crate::counters::{add, counters};
 use crate::program::Program;
 use crate::text::own_line;
-use crate::transaction::Transaction;
+use crate::transaction::{Log, Transaction};
 use crate::verdict::Verdict;
 
 pub use body::BodyFilter;
@@ -116,6 +116,34 @@ impl Program {
     pub fn filters_encoded(self: &Arc<Self>) -> Option<bool> {
         let instance = self.instance().ok()?;
         Some(instance.filter?.encoded)
+    }
+
+    /// A body is on its way without the program, although that was asked for: the list of filters
+    /// got lost, or there was no room for it.
+    ///
+    /// # Errors
+    /// Why there is no body, unless `on_failure` says that the original may go on. It is logged
+    /// already.
+    pub fn missing_filter(&self, log: &mut dyn Log) -> Result<(), String> {
+        let reason = "filter() asked for it, and it is not among the body's filters";
+        self.without_filter(reason, log)
+    }
+
+    /// The program can't be put among the filters of a body.
+    ///
+    /// # Errors
+    /// As of [`missing_filter`](Self::missing_filter).
+    pub fn unlisted_filter(&self, reason: &str, log: &mut dyn Log) -> Result<(), String> {
+        self.without_filter(&format!("it can't be a filter of this body: {reason}"), log)
+    }
+
+    fn without_filter(&self, reason: &str, log: &mut dyn Log) -> Result<(), String> {
+        report::error(log, self.name(), reason);
+        if self.on_failure() == OnFailure::Original {
+            add(&counters().filter_originals, 1);
+            return Ok(());
+        }
+        Err(own_line(self.name(), reason))
     }
 
     /// Asks the program what is to happen with a body. Its function may change the header fields

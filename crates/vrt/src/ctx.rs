@@ -1,9 +1,9 @@
 //! The context of one call from Varnish.
 
 use std::marker::PhantomData;
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 
-use crate::http::Http;
+use crate::http::{Http, HttpMut};
 use crate::log::{Tag, log_global, log_to};
 use crate::strings::c_text;
 use crate::workspace::Workspace;
@@ -115,35 +115,90 @@ impl<'c> Ctx<'c> {
         )
     }
 
-    /// What was asked: `bereq` in a fetch, else `req`.
-    #[must_use]
-    pub fn request(&self) -> Option<Http<'_>> {
+    fn request_pointer(&self) -> *mut ffi::http {
         let context = self.context();
-        let raw = if self.is_fetch() {
+        if self.is_fetch() {
             context.http_bereq
         } else {
             context.http_req
-        };
-        // SAFETY: NULL or the message of this task, which only this thread uses.
-        unsafe { Http::from_raw(raw) }
+        }
     }
 
-    /// What will be answered: `beresp` in a fetch, else `resp`; `None` where there is none yet.
+    /// What was asked: `bereq` in a fetch, else `req`.
+    #[must_use]
+    pub fn request(&self) -> Option<Http<'_>> {
+        // SAFETY: NULL or the message of this task, which only this thread uses.
+        unsafe { Http::from_raw(self.request_pointer()) }
+    }
+
+    /// The same, to be changed.
+    #[must_use]
+    pub fn request_mut(&mut self) -> Option<HttpMut<'_>> {
+        // SAFETY: as above, and the context is borrowed as long.
+        unsafe { HttpMut::from_raw(self.request_pointer()) }
+    }
+
+    fn response_pointer(&self) -> *mut ffi::http {
+        let context = self.context();
+        match self.place() {
+            Place::BackendResponse if !self.has_backend_answer() => ptr::null_mut(),
+            Place::Fetch | Place::BackendResponse => context.http_beresp,
+            Place::BackendError if self.is_rolled_back(context.http_beresp) => ptr::null_mut(),
+            Place::BackendError => context.http_beresp,
+            Place::Deliver | Place::Synth | Place::Delivery => context.http_resp,
+            Place::Init | Place::Client | Place::BackendFetch | Place::Other => ptr::null_mut(),
+        }
+    }
+
+    /// What will be answered: `beresp` in a fetch, else `resp`; `None` where there is none yet, or
+    /// none any more.
     #[must_use]
     pub fn response(&self) -> Option<Http<'_>> {
-        let context = self.context();
-        let raw = match self.place() {
-            Place::Fetch | Place::BackendResponse | Place::BackendError => context.http_beresp,
-            Place::Deliver | Place::Synth | Place::Delivery => context.http_resp,
-            Place::Init | Place::Client | Place::BackendFetch | Place::Other => return None,
-        };
         // SAFETY: NULL or the message of this task, which only this thread uses.
-        unsafe { Http::from_raw(raw) }
+        unsafe { Http::from_raw(self.response_pointer()) }
+    }
+
+    /// The same, to be changed.
+    #[must_use]
+    pub fn response_mut(&mut self) -> Option<HttpMut<'_>> {
+        // SAFETY: as above, and the context is borrowed as long.
+        unsafe { HttpMut::from_raw(self.response_pointer()) }
+    }
+
+    /// False in `vcl_backend_response` when `std.rollback(bereq)` has taken the backend's answer
+    /// away: connection, header fields, filters.
+    #[must_use]
+    pub fn has_backend_answer(&self) -> bool {
+        // SAFETY: the fetch of this call.
+        self.busyobj()
+            .is_some_and(|fetch| !unsafe { fetch.as_ref() }.htc.is_null())
+    }
+
+    /// True if text of the message is where the workspace is free again.
+    fn is_rolled_back(&self, raw: *mut ffi::http) -> bool {
+        // SAFETY: NULL or the message of this task, and its workspace.
+        let (message, workspace) = unsafe { (Http::from_raw(raw), self.context().ws.as_ref()) };
+        let (Some(message), Some(workspace)) = (message, workspace) else {
+            return false;
+        };
+        let free = workspace.f as usize..workspace.e as usize;
+        message
+            .fields()
+            .any(|field| free.contains(&(field.as_ptr() as usize)))
+    }
+
+    /// True if something that VCL, Varnish or a module wanted to store in this task's workspace
+    /// found no room there. A string that is not set may then be one that was lost.
+    #[must_use]
+    pub fn has_overflowed(&self) -> bool {
+        let workspace = self.context().ws;
+        // SAFETY: not NULL, and the workspace of this task.
+        !workspace.is_null() && unsafe { ffi::WS_Overflowed(workspace) != 0 }
     }
 
     /// Memory for as long as the task.
     #[must_use]
-    pub fn workspace(&mut self) -> Option<Workspace<'c>> {
+    pub fn workspace(&mut self) -> Option<Workspace<'_>> {
         // SAFETY: NULL or the workspace of this task, which only this thread uses.
         unsafe { Workspace::from_raw(self.context().ws) }
     }

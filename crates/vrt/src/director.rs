@@ -157,9 +157,9 @@ fn quietly<T>(ctx: &mut Ctx<'_>, make: impl FnOnce(&mut Ctx<'_>) -> T) -> T {
     if ffi::VRT_MAJOR_VERSION > LAST_THAT_LOGS_ANSWERS {
         return make(ctx);
     }
-    let log = ctx.response().map(|mut message| message.mute());
+    let log = ctx.response_mut().map(|mut message| message.mute());
     let made = guard::catch(|| make(ctx));
-    if let (Some(mut message), Some(log)) = (ctx.response(), log) {
+    if let (Some(mut message), Some(log)) = (ctx.response_mut(), log) {
         // SAFETY: the same fetch has the same response.
         unsafe { message.unmute(log) };
     }

@@ -7,6 +7,7 @@
 mod delivery;
 mod fetch;
 pub mod list;
+mod required;
 
 use std::ffi::{CStr, CString};
 use std::fmt;
@@ -30,6 +31,13 @@ pub trait Filter: Send + Sync + 'static {
 
     /// A body is about to be delivered. Its header fields can still be changed.
     fn open_delivery(&self, ctx: &mut Ctx<'_>) -> Opened<Box<dyn DeliveryProcessor>>;
+
+    /// A body is about to be fetched for which this filter was [required](Registration::require),
+    /// and it is not in the list.
+    ///
+    /// # Errors
+    /// Why the fetch fails.
+    fn missing(&self, ctx: &mut Ctx<'_>) -> Result<(), String>;
 }
 
 /// What is to happen with a body.
@@ -118,9 +126,11 @@ impl Ctx<'_> {
 struct Known {
     vfp: ffi::vfp,
     vdp: ffi::vdp,
+    /// What looks whether the first is there; see [`required`].
+    check: ffi::vfp,
     filter: Box<dyn Filter>,
     /// What the descriptions' names point to.
-    _name: CString,
+    _names: [CString; 2],
 }
 
 /// A filter that a VCL knows. [Remove](Registration::remove) it before the VCL is discarded.
@@ -137,6 +147,7 @@ impl Registration {
     /// # Errors
     /// Why Varnish does not take it: another filter has the name.
     pub fn new(ctx: &mut Ctx<'_>, name: &str, filter: Box<dyn Filter>) -> Result<Self, String> {
+        let check = c_text(&format!("{name}-required"));
         let name = c_text(name);
         let mut known = Box::new(Known {
             vfp: ffi::vfp {
@@ -152,10 +163,18 @@ impl Registration {
                 bytes: Some(delivery::push),
                 fini: Some(delivery::close),
             },
+            check: ffi::vfp {
+                name: check.as_ptr(),
+                init: Some(required::open),
+                pull: Some(required::pull),
+                fini: None,
+                priv1: ptr::null(),
+            },
             filter,
-            _name: name,
+            _names: [name, check],
         });
         known.vfp.priv1 = (&raw const *known).cast();
+        known.check.priv1 = known.vfp.priv1;
         // SAFETY: a checked context of a VCL that is being loaded, on the thread of the command
         // line; the descriptions stay where they are until they are removed.
         let error =

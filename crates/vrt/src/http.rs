@@ -1,12 +1,15 @@
 //! The header fields of a message.
 
+mod edit;
+
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 
 use thiserror::Error;
 
 use crate::ffi;
-use crate::workspace::Workspace;
+
+pub use edit::{Fields, HttpMut};
 
 /// Why a header field was not stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -23,39 +26,27 @@ pub enum FieldError {
     /// There is no field at this position.
     #[error("no header field at this position")]
     NoField,
+    /// Varnish was given it, and holds something else.
+    #[error("Varnish did not take the header field")]
+    NotTaken,
+    /// The fields to be put back are those of another message.
+    #[error("these are the header fields of another message")]
+    OtherMessage,
 }
 
-/// A message: its start line, and its fields, counted from 0.
+/// A message to be looked at: its start line, and its fields, counted from 0.
 #[derive(Debug)]
 pub struct Http<'a> {
     raw: NonNull<ffi::http>,
-    message: PhantomData<&'a mut ()>,
-}
-
-/// The fields of a message at some time; see [`Http::save`].
-pub struct Fields {
-    texts: Vec<ffi::txt>,
-    flags: Vec<std::ffi::c_uchar>,
-    status: u16,
-}
-
-impl std::fmt::Debug for Fields {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Fields")
-            .field("count", &self.texts.len())
-            .finish_non_exhaustive()
-    }
+    message: PhantomData<&'a ()>,
 }
 
 /// Index of the first field in Varnish's table, behind the start line.
 pub const FIRST: usize = ffi::HTTP_HDR_FIRST as usize;
 
-/// More workspace than Varnish takes for a status line.
-const START_LINE_ROOM: usize = 64;
-
 impl Http<'_> {
     /// # Safety
-    /// `raw` is NULL or points to a message that this thread alone uses during the lifetime.
+    /// `raw` is NULL or points to a message that nobody changes during the lifetime.
     pub(crate) unsafe fn from_raw(raw: *mut ffi::http) -> Option<Self> {
         let raw = NonNull::new(raw)?;
         // SAFETY: not NULL, and points to a message.
@@ -106,6 +97,13 @@ impl Http<'_> {
     #[must_use]
     pub fn status(&self) -> u16 {
         self.http().status
+    }
+
+    /// True if this is the status, in the start line, too: that is text of its own.
+    pub(crate) fn has_status(&self, status: u16) -> bool {
+        let written = self.text(ffi::HTTP_HDR_STATUS as usize).unwrap_or_default();
+        // What is above 999 is for VCL alone.
+        self.status() == status && written == format!("{:03}", status % 1000).as_bytes()
     }
 
     /// How many fields there are.
@@ -162,187 +160,6 @@ impl Http<'_> {
         self.fields()
             .filter(|field| has_name(field, name))
             .map(|field| field[name.len() + 1..].trim_ascii())
-    }
-
-    /// Adds a field and returns its position.
-    ///
-    /// # Errors
-    /// See [`FieldError`]. Nothing has changed then.
-    pub fn append(&mut self, field: &[u8]) -> Result<usize, FieldError> {
-        let http = self.http();
-        let index = http.nhd;
-        if index >= http.shd {
-            return Err(FieldError::TableFull);
-        }
-        self.put(usize::from(index), field)?;
-        Ok(usize::from(index) - FIRST)
-    }
-
-    /// Puts another field in the place of one.
-    ///
-    /// # Errors
-    /// See [`FieldError`]. Nothing has changed then.
-    pub fn replace(&mut self, position: usize, field: &[u8]) -> Result<(), FieldError> {
-        if position >= self.len() {
-            return Err(FieldError::NoField);
-        }
-        self.put(position + FIRST, field)
-    }
-
-    /// Copies the field to the workspace and stores it at an index not past the end.
-    fn put(&mut self, index: usize, field: &[u8]) -> Result<(), FieldError> {
-        if field.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
-            return Err(FieldError::Malformed);
-        }
-        // SAFETY: the message's workspace, which this thread uses as it does the message.
-        let workspace = unsafe { Workspace::from_raw(self.http().ws) };
-        let text = workspace
-            .ok_or(FieldError::NoWorkspace)?
-            .copy_string(field)
-            .map_err(|_| FieldError::NoWorkspace)?;
-        let index = u16::try_from(index).map_err(|_| FieldError::TableFull)?;
-        // SAFETY: the callers keep `index` below `shd`; the string lives as long as the message.
-        unsafe {
-            let raw = self.raw.as_ptr();
-            if index == (*raw).nhd {
-                (*raw).nhd += 1;
-            }
-            ffi::http_SetH(raw, u32::from(index), text);
-        }
-        Ok(())
-    }
-
-    /// Removes the first field of that name and returns the position that it had.
-    pub fn remove(&mut self, name: &[u8]) -> Option<usize> {
-        let position = self.position(name)?;
-        self.remove_at(position);
-        Some(position)
-    }
-
-    /// Removes the field at a position that exists.
-    fn remove_at(&mut self, position: usize) {
-        let index = position + FIRST;
-        self.log_removal(index);
-        // SAFETY: the fields in use are `nhd` elements of both arrays; `index` is one of them, and
-        // those behind it move one to the front.
-        unsafe {
-            let http = self.raw.as_mut();
-            let behind = usize::from(http.nhd) - index - 1;
-            http.hd.add(index).copy_from(http.hd.add(index + 1), behind);
-            http.hdf
-                .add(index)
-                .copy_from(http.hdf.add(index + 1), behind);
-            http.nhd -= 1;
-        }
-    }
-
-    /// Tells the log, as Varnish does when VCL removes a field.
-    fn log_removal(&self, index: usize) {
-        let http = self.http();
-        let Some(text) = self.table().get(index).copied() else {
-            return;
-        };
-        if http.vsl.is_null() {
-            return;
-        }
-        let tag = http.logtag + (ffi::HTTP_HDR_UNSET - ffi::HTTP_HDR_METHOD);
-        // SAFETY: the message's log, and a text that is part of the message.
-        unsafe { ffi::VSLbt(http.vsl, tag, text) };
-    }
-
-    /// Remembers all fields and the status, to be put back in the same task.
-    #[must_use]
-    pub fn save(&self) -> Fields {
-        let http = self.http();
-        let count = usize::from(http.nhd);
-        // SAFETY: the fields in use are `nhd` elements of both arrays.
-        unsafe {
-            Fields {
-                texts: std::slice::from_raw_parts(http.hd, count).to_vec(),
-                flags: std::slice::from_raw_parts(http.hdf, count).to_vec(),
-                status: http.status,
-            }
-        }
-    }
-
-    /// Puts back what [`save`](Self::save) remembered of this message.
-    pub fn restore(&mut self, fields: &Fields) {
-        // SAFETY: there were as many fields in these arrays before; the texts are on the workspace,
-        // where they stay as long as the task.
-        unsafe {
-            let http = self.raw.as_mut();
-            let count = fields.texts.len();
-            http.hd
-                .copy_from_nonoverlapping(fields.texts.as_ptr(), count);
-            http.hdf
-                .copy_from_nonoverlapping(fields.flags.as_ptr(), count);
-            http.nhd = u16::try_from(count).unwrap_or(http.nhd);
-            http.status = fields.status;
-        }
-    }
-
-    /// Removes every field of that name.
-    pub fn remove_all(&mut self, name: &[u8]) {
-        while self.remove(name).is_some() {}
-    }
-
-    /// Makes this the one field of that name.
-    ///
-    /// # Errors
-    /// See [`FieldError`].
-    pub fn set(&mut self, name: &[u8], value: &[u8]) -> Result<(), FieldError> {
-        let mut field = Vec::with_capacity(name.len() + value.len() + 2);
-        field.extend_from_slice(name);
-        field.extend_from_slice(b": ");
-        field.extend_from_slice(value);
-        let Some(position) = self.position(name) else {
-            return self.append(&field).map(drop);
-        };
-        self.replace(position, &field)?;
-        while let Some(other) = self.position_from(position + 1, name) {
-            self.remove_at(other);
-        }
-        Ok(())
-    }
-
-    /// Stops the message from logging what is done to it, and returns the log.
-    pub(crate) fn mute(&mut self) -> *mut ffi::vsl_log {
-        // SAFETY: checked by the constructor.
-        std::mem::replace(unsafe { &mut self.raw.as_mut().vsl }, std::ptr::null_mut())
-    }
-
-    /// Gives the log back.
-    ///
-    /// # Safety
-    /// `log` is what [`mute`](Self::mute) returned for this message.
-    pub(crate) unsafe fn unmute(&mut self, log: *mut ffi::vsl_log) {
-        // SAFETY: checked by the constructor.
-        unsafe { self.raw.as_mut() }.vsl = log;
-    }
-
-    /// Makes this a response with that status and its standard reason.
-    ///
-    /// # Errors
-    /// Statuses outside 100 to 999 are [`FieldError::Malformed`]; else see [`FieldError`].
-    pub fn set_response(&mut self, status: u16) -> Result<(), FieldError> {
-        if !(100..=999).contains(&status) {
-            return Err(FieldError::Malformed);
-        }
-        // SAFETY: the message's workspace, which this thread uses as it does the message.
-        let workspace = unsafe { Workspace::from_raw(self.http().ws) };
-        if workspace.is_none_or(|mut workspace| workspace.free() < START_LINE_ROOM) {
-            return Err(FieldError::NoWorkspace);
-        }
-        // SAFETY: a valid message with room for the digits of the status; NULL asks for the standard reason of the status.
-        unsafe {
-            ffi::http_PutResponse(
-                self.raw.as_ptr(),
-                c"HTTP/1.1".as_ptr(),
-                status,
-                std::ptr::null(),
-            );
-        }
-        Ok(())
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   Ctx<'c>        one call from VCL or from a fetch: place, log, failure, workspace, messages
-//!    ├ Http        the header fields of a message
+//!    ├ Http        the header fields of a message; HttpMut to change them
 //!    ├ Workspace   memory that lives as long as the task
 //!    ├ RequestBody what a backend fetch has to send on
 //!    ├ Lifetime    ttl, grace and keep of the object that is being fetched
@@ -16,6 +16,10 @@
 //! Pointers that Varnish hands over are checked for NULL and for their magic number, and the
 //! borrow ends with the context that they came from. What is generated from the headers differs
 //! between releases; what is written here is the same for all of them (7.1 and later).
+//!
+//! Functions of Varnish that change something have no result, and do nothing when there is no room.
+//! So what they were asked for is looked at afterwards, and is an error if it is not there
+//! ([`NotTaken`], [`FieldError`]).
 //!
 //! Nothing here can be called outside varnishd, which is where the functions are.
 
@@ -33,15 +37,17 @@ pub mod response_body;
 mod source;
 pub mod strings;
 pub mod synthetic;
+mod taken;
 pub mod workspace;
 
 pub use ctx::{Ctx, Place};
 pub use director::{Answer, Backend, Director};
 pub use filter::{Filter, Registration};
-pub use http::{FieldError, Fields, Http};
+pub use http::{FieldError, Fields, Http, HttpMut};
 pub use lifetime::Lifetime;
 pub use log::{Tag, log_global};
 pub use private::{Private, Slot};
 pub use request_body::{BodyError, RequestBody};
 pub use source::Source;
+pub use taken::NotTaken;
 pub use workspace::Workspace;

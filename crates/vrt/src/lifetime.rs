@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 
-use crate::ffi;
+use crate::{NotTaken, ffi};
 
 /// Times of the object that is being fetched, and whether it may be cached. In seconds, as
 /// Varnish counts.
@@ -47,9 +47,13 @@ impl Lifetime<'_> {
     }
 
     /// Decides that. There is no way back.
-    pub fn set_uncacheable(&mut self) {
+    ///
+    /// # Errors
+    /// It may be cached all the same.
+    pub fn set_uncacheable(&mut self) -> Result<(), NotTaken> {
         // SAFETY: a checked context of a fetch.
         unsafe { ffi::VRT_l_beresp_uncacheable(self.context, 1) };
+        NotTaken::unless(self.is_uncacheable(), "beresp.uncacheable")
     }
 
     /// How long from its origin the object is fresh.
@@ -79,20 +83,54 @@ impl Lifetime<'_> {
     }
 
     /// As `set beresp.ttl`: from now.
-    pub fn set_ttl(&mut self, seconds: f64) {
+    ///
+    /// # Errors
+    /// It is another one.
+    pub fn set_ttl(&mut self, seconds: f64) -> Result<(), NotTaken> {
         // SAFETY: a checked context of a fetch.
-        unsafe { ffi::VRT_l_beresp_ttl(self.context, seconds) };
+        let now = unsafe {
+            ffi::VRT_l_beresp_ttl(self.context, seconds);
+            ffi::VRT_r_beresp_ttl(self.context)
+        };
+        NotTaken::unless(is_about(now, seconds), "beresp.ttl")
     }
 
     /// As `set beresp.grace`.
-    pub fn set_grace(&mut self, seconds: f64) {
+    ///
+    /// # Errors
+    /// It is another one.
+    pub fn set_grace(&mut self, seconds: f64) -> Result<(), NotTaken> {
         // SAFETY: a checked context of a fetch.
         unsafe { ffi::VRT_l_beresp_grace(self.context, seconds) };
+        NotTaken::unless(is_about(self.grace(), seconds), "beresp.grace")
     }
 
     /// As `set beresp.keep`.
-    pub fn set_keep(&mut self, seconds: f64) {
+    ///
+    /// # Errors
+    /// It is another one.
+    pub fn set_keep(&mut self, seconds: f64) -> Result<(), NotTaken> {
         // SAFETY: a checked context of a fetch.
         unsafe { ffi::VRT_l_beresp_keep(self.context, seconds) };
+        NotTaken::unless(is_about(self.keep(), seconds), "beresp.keep")
+    }
+}
+
+/// True if a time is the one wanted, within the precision of Varnish's objects, and of a clock
+/// that goes on.
+fn is_about(time: f64, wanted: f64) -> bool {
+    (time - wanted).abs() <= 0.01 + 1e-6 * wanted.abs()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_about;
+
+    #[test]
+    fn times_are_compared_within_their_precision() {
+        assert!(is_about(10.000_001, 10.0));
+        assert!(is_about(2_147_483_647.0, 2_147_483_700.0));
+        assert!(!is_about(120.0, 10.0));
+        assert!(!is_about(0.0, 1.0));
     }
 }

@@ -8,8 +8,9 @@ use crate::ctx::Ctx;
 use crate::log::{Tag, log_global};
 use crate::{ffi, guard};
 
-/// A type of which Varnish may own a value.
-pub trait Private: Sized + 'static {
+/// A type of which Varnish may own a value: it is dropped, and in a task used, on whichever thread
+/// Varnish has at hand.
+pub trait Private: Sized + Send + 'static {
     /// How Varnish names it, in panic messages.
     const NAME: &'static CStr;
 
@@ -21,7 +22,10 @@ pub trait Private: Sized + 'static {
     };
 }
 
-/// A type of which a task may own a value.
+/// A type of which a VCL may own a value: all threads use it at the same time.
+pub trait VclPrivate: Private + Sync {}
+
+/// A type of which a task may own a value: one thread at a time uses it.
 pub trait TaskPrivate: Private {
     /// What tells the values of this type from others in the task: the address of a static.
     fn key() -> *const c_void;
@@ -44,12 +48,24 @@ pub struct Slot<'c, T> {
     owner: PhantomData<&'c T>,
 }
 
-impl<'c, T: Private> Slot<'c, T> {
+impl<'c, T: VclPrivate> Slot<'c, T> {
+    /// The place of a VCL's value.
+    ///
     /// # Safety
     /// `raw` is NULL or the place that Varnish keeps for a `T` and for nothing else, and the
     /// value outlives `'c`.
     #[must_use]
-    pub unsafe fn from_raw(raw: *mut ffi::vmod_priv) -> Option<Self> {
+    pub unsafe fn of_vcl(raw: *mut ffi::vmod_priv) -> Option<Self> {
+        // SAFETY: as the caller says.
+        unsafe { Self::from_raw(raw) }
+    }
+}
+
+impl<'c, T: Private> Slot<'c, T> {
+    /// # Safety
+    /// `raw` is NULL or the place that Varnish keeps for a `T` and for nothing else, and the
+    /// value outlives `'c`. Other threads may use it only if `T` is `Sync`.
+    unsafe fn from_raw(raw: *mut ffi::vmod_priv) -> Option<Self> {
         Some(Self {
             raw: NonNull::new(raw)?,
             owner: PhantomData,

@@ -14,7 +14,12 @@ pub trait Source: Send {
     /// Called once before the first read, when VCL is done with the headers and the fetch begins
     /// to store the answer. Not called when VCL decides otherwise. Headers and lifetime can still
     /// be changed.
-    fn opened(&mut self, _ctx: &mut Ctx<'_>) {}
+    ///
+    /// # Errors
+    /// Why the answer can't be stored.
+    fn opened(&mut self, _ctx: &mut Ctx<'_>) -> Result<(), String> {
+        Ok(())
+    }
 
     /// Fills the beginning of `out` and returns how much of it; 0 is the end. Only bytes that
     /// were written may be counted.
@@ -125,11 +130,14 @@ unsafe extern "C" fn open(
         if let (Some(mut ctx), Some(pending)) = (ctx, pending)
             && let Some(source) = pending.source.as_mut()
         {
-            source.opened(&mut ctx);
+            return source.opened(&mut ctx);
         }
+        Ok(())
     });
     match opened {
-        Ok(()) => ffi::VFP_OK,
+        Ok(Ok(())) => ffi::VFP_OK,
+        // SAFETY: the filters of this fetch.
+        Ok(Err(reason)) => unsafe { fail(filters, &reason) },
         // SAFETY: the filters of this fetch.
         Err(caught) => unsafe { fail(filters, &caught.message()) },
     }

@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 use std::ptr::NonNull;
 
 use crate::ctx::{Ctx, Place};
-use crate::ffi;
+use crate::{NotTaken, ffi};
 
 /// The body that Varnish will deliver. Any bytes may be in it.
 #[derive(Debug)]
@@ -15,18 +15,32 @@ pub struct SyntheticBody<'a> {
 
 impl SyntheticBody<'_> {
     /// Empties it.
-    pub fn clear(&mut self) {
+    ///
+    /// # Errors
+    /// It is not empty.
+    pub fn clear(&mut self) -> Result<(), NotTaken> {
         // SAFETY: a checked buffer that is not finished.
-        unsafe { ffi::VSB_clear(self.buffer.as_ptr()) };
+        let left = unsafe {
+            ffi::VSB_clear(self.buffer.as_ptr());
+            ffi::VSB_len(self.buffer.as_ptr())
+        };
+        NotTaken::unless(left == 0, "an empty body")
     }
 
-    /// Adds bytes. False if there is no memory for them.
-    pub fn extend(&mut self, bytes: &[u8]) -> bool {
-        let Ok(length) = isize::try_from(bytes.len()) else {
-            return false;
-        };
+    /// Adds bytes.
+    ///
+    /// # Errors
+    /// There is no memory for them.
+    pub fn extend(&mut self, bytes: &[u8]) -> Result<(), NotTaken> {
+        let what = "the synthetic body";
+        let length = isize::try_from(bytes.len()).map_err(|_| NotTaken { what })?;
         // SAFETY: a checked buffer that is not finished; the bytes are copied.
-        unsafe { ffi::VSB_bcat(self.buffer.as_ptr(), bytes.as_ptr().cast(), length) == 0 }
+        let taken = unsafe {
+            let before = ffi::VSB_len(self.buffer.as_ptr());
+            ffi::VSB_bcat(self.buffer.as_ptr(), bytes.as_ptr().cast(), length) == 0
+                && ffi::VSB_len(self.buffer.as_ptr()) - before == length
+        };
+        NotTaken::unless(taken, what)
     }
 }
 
@@ -47,7 +61,10 @@ impl Ctx<'_> {
     }
 
     /// Sets the status of the answer that is being made, and its standard reason.
-    pub fn set_status(&mut self, status: u16) {
+    ///
+    /// # Errors
+    /// It is another one, in the start line or in VCL's variable.
+    pub fn set_status(&mut self, status: u16) -> Result<(), NotTaken> {
         // SAFETY: a checked context of a place that has this answer.
         unsafe {
             match self.place() {
@@ -60,5 +77,10 @@ impl Ctx<'_> {
                 _ => {}
             }
         }
+        let message = self.response();
+        NotTaken::unless(
+            message.is_some_and(|message| message.has_status(status)),
+            "the status",
+        )
     }
 }

@@ -1,12 +1,14 @@
 //! The functions behind a delivery processor's description.
 
-use std::ffi::{c_int, c_void};
+use std::cell::RefCell;
+use std::ffi::{CStr, c_int, c_void};
 use std::marker::PhantomData;
 use std::mem::offset_of;
-use std::ptr;
+use std::ptr::{self, NonNull};
 
 use super::{DeliveryProcessor, Known, Opened, TaskLog};
 use crate::ctx::Ctx;
+use crate::private::{Private, TaskPrivate};
 use crate::{Tag, ffi, guard};
 
 /// What comes with a part of a body.
@@ -73,9 +75,63 @@ impl Downstream<'_> {
     }
 }
 
-/// An open processor; the entry of its filter owns it.
+/// An open processor. The entry of its filter leads to it.
 struct Open {
     processor: Box<dyn DeliveryProcessor>,
+    owner: NonNull<Deliveries>,
+}
+
+/// The open processors of a task. It owns them, and not the entries of their filters: Varnish
+/// closes those only if the delivery comes to its end, and not, for example, if there is no
+/// workspace left for the last steps before the first byte.
+#[derive(Default)]
+struct Deliveries(RefCell<Vec<NonNull<Open>>>);
+
+// SAFETY: processors are `Send`, and one thread at a time has the task.
+unsafe impl Send for Deliveries {}
+
+impl Private for Deliveries {
+    const NAME: &'static CStr = c"tinykvm deliveries";
+}
+
+impl TaskPrivate for Deliveries {
+    fn key() -> *const c_void {
+        static KEY: u8 = 0;
+        (&raw const KEY).cast()
+    }
+}
+
+impl Deliveries {
+    fn add(&self, processor: Box<dyn DeliveryProcessor>) -> NonNull<Open> {
+        let owner = NonNull::from(self);
+        let open = Box::into_raw(Box::new(Open { processor, owner }));
+        // SAFETY: a box is not NULL.
+        let open = unsafe { NonNull::new_unchecked(open) };
+        self.0.borrow_mut().push(open);
+        open
+    }
+
+    /// Takes a processor out, once.
+    fn take(&self, open: NonNull<Open>) -> Option<Box<Open>> {
+        let mut all = self.0.borrow_mut();
+        let at = all.iter().position(|other| *other == open)?;
+        let open = all.swap_remove(at);
+        // SAFETY: the box that `add` gave away, and that is not in the list any more.
+        Some(unsafe { Box::from_raw(open.as_ptr()) })
+    }
+}
+
+impl Drop for Deliveries {
+    fn drop(&mut self) {
+        // SAFETY: the log of no task, which is gone.
+        let log = unsafe { TaskLog::new(ptr::null_mut()) };
+        let left = std::mem::take(self.0.get_mut());
+        for open in left {
+            // SAFETY: the box that `add` gave away, and that nobody took out.
+            let mut open = unsafe { Box::from_raw(open.as_ptr()) };
+            open.processor.close(&log);
+        }
+    }
 }
 
 pub(super) unsafe extern "C" fn open(
@@ -99,10 +155,15 @@ pub(super) unsafe extern "C" fn open(
     // SAFETY: the processors of this delivery, and its log.
     let log = unsafe { TaskLog::new((*processors).vsl) };
     match guard::catch(|| known.filter.open_delivery(&mut ctx)) {
-        Ok(Opened::Use(processor)) => {
-            let open = Box::new(Open { processor });
-            // SAFETY: the field of the entry, which `close` will be called for.
-            unsafe { private.write(Box::into_raw(open).cast()) };
+        Ok(Opened::Use(mut processor)) => {
+            let Some(mut slot) = ctx.task::<Deliveries>() else {
+                processor.close(&log);
+                log.log(Tag::Error, "tinykvm: out of workspace for a filter");
+                return -1;
+            };
+            let open = slot.get_or_insert(Deliveries::default).add(processor);
+            // SAFETY: the field of the entry, which is of no use when the task is over.
+            unsafe { private.write(open.as_ptr().cast()) };
             0
         }
         Ok(Opened::Bypass) => 1,
@@ -166,11 +227,18 @@ pub(super) unsafe extern "C" fn close(
 ) -> c_int {
     // SAFETY: the field of the entry; its processor, if it has one, is taken out once.
     let open = unsafe { private.replace(ptr::null_mut()) }.cast::<Open>();
-    if open.is_null() {
+    let Some(open) = NonNull::new(open) else {
         return 0;
-    }
-    // SAFETY: the box that `open` gave away, and the log of this delivery.
-    let (mut open, log) = unsafe { (Box::from_raw(open), TaskLog::new((*processors).vsl)) };
+    };
+    // SAFETY: a processor of this task, which is not over, so its owner is there; and the log of
+    // this delivery.
+    let (open, log) = unsafe {
+        let owner = open.as_ref().owner;
+        (owner.as_ref().take(open), TaskLog::new((*processors).vsl))
+    };
+    let Some(mut open) = open else {
+        return 0;
+    };
     let closed = guard::catch(move || {
         open.processor.close(&log);
         drop(open);

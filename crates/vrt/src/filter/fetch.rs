@@ -107,7 +107,7 @@ struct Open {
 
 /// # Safety
 /// `filters` belong to the fetch that is running.
-unsafe fn fail(filters: *mut ffi::vfp_ctx, reason: &str) -> ffi::vfp_status {
+pub(super) unsafe fn fail(filters: *mut ffi::vfp_ctx, reason: &str) -> ffi::vfp_status {
     let reason = crate::strings::c_text(reason);
     // SAFETY: the caller's filters, a format that takes one string, and that string.
     unsafe { ffi::VFP_Error(filters, c"%s".as_ptr(), reason.as_ptr()) }

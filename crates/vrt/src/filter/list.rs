@@ -1,10 +1,10 @@
 //! Lists of filters: `beresp.filters` and `resp.filters`, and where another one goes in them.
 
 use std::ffi::{CStr, c_char};
+use std::ptr;
 
 use crate::ctx::{Ctx, Place};
-use crate::ffi;
-use crate::strings::c_text;
+use crate::{NotTaken, ffi};
 
 /// What Varnish's own filters make of a body that is stored: what comes before them sees it plain.
 const AFTER_PLAIN: [&str; 3] = ["esi", "esi_gzip", "gzip"];
@@ -51,50 +51,66 @@ pub fn with_delivery_filter(list: &str, name: &str, encoded: bool, compressed: b
     all.join(" ")
 }
 
+const LIST: &str = "the list of filters";
+
 impl Ctx<'_> {
     /// The list of filters of the response, as far as it is decided in this subroutine.
-    #[must_use]
-    pub fn filters(&self) -> Option<String> {
+    ///
+    /// # Errors
+    /// This is no place that has one, the answer was taken away, or there is no workspace to
+    /// write the list that Varnish itself would use.
+    pub fn filters(&self) -> Result<String, NotTaken> {
+        let none = NotTaken { what: LIST };
+        // Varnish looks at the message to make its own list.
+        self.response().ok_or(none)?;
         // SAFETY: a checked context of a subroutine that has this variable.
         let list: *const c_char = unsafe {
             match self.place() {
                 Place::BackendResponse => ffi::VRT_r_beresp_filters(self.raw()),
                 Place::Deliver | Place::Synth => ffi::VRT_r_resp_filters(self.raw()),
-                _ => return None,
+                _ => ptr::null(),
             }
         };
         if list.is_null() {
-            return Some(String::new());
+            return Err(none);
         }
         // SAFETY: a string of VCL.
-        Some(
-            unsafe { CStr::from_ptr(list) }
-                .to_string_lossy()
-                .into_owned(),
-        )
+        let list = unsafe { CStr::from_ptr(list) };
+        Ok(list.to_string_lossy().into_owned())
     }
 
     /// Decides the list of filters of the response.
-    pub fn set_filters(&mut self, list: &str) {
-        let text = c_text(list);
-        let mut parts = [text.as_ptr()];
+    ///
+    /// # Errors
+    /// It is what it was before.
+    pub fn set_filters(&mut self, list: &str) -> Result<(), NotTaken> {
+        let none = NotTaken { what: LIST };
+        // Varnish takes a string that is in the workspace already as it is. Others it copies, unless
+        // anything was lost in the workspace before: a header field too many is enough.
+        let text = self
+            .workspace()
+            .ok_or(none)?
+            .copy_string(list.as_bytes())
+            .map_err(|_| none)?;
+        let mut parts = [text];
         let strands = ffi::strands {
             n: 1,
             p: parts.as_mut_ptr(),
         };
         // SAFETY: a checked context of a subroutine that has this variable, and one string, which
-        // Varnish copies.
+        // lives as long as the task.
         unsafe {
             match self.place() {
                 Place::BackendResponse => {
-                    ffi::VRT_l_beresp_filters(self.raw(), std::ptr::null(), &raw const strands);
+                    ffi::VRT_l_beresp_filters(self.raw(), ptr::null(), &raw const strands);
                 }
                 Place::Deliver | Place::Synth => {
-                    ffi::VRT_l_resp_filters(self.raw(), std::ptr::null(), &raw const strands);
+                    ffi::VRT_l_resp_filters(self.raw(), ptr::null(), &raw const strands);
                 }
                 _ => {}
             }
         }
+        NotTaken::unless(self.filters()? == list, LIST)
     }
 }
 

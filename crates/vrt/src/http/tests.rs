@@ -35,9 +35,9 @@ impl Table {
         table
     }
 
-    fn message(&mut self) -> Http<'_> {
+    fn message(&mut self) -> HttpMut<'_> {
         // SAFETY: made above, and borrowed for as long as the result.
-        unsafe { Http::from_raw(&raw mut self.http) }.unwrap()
+        unsafe { HttpMut::from_raw(&raw mut self.http) }.unwrap()
     }
 }
 
@@ -74,6 +74,20 @@ fn removing_keeps_the_others_in_order() {
     message.remove_all(b"A");
     assert_eq!(message.remove(b"A"), None);
     assert_eq!(message.len(), 2);
+}
+
+#[test]
+fn fields_are_put_back_into_their_own_message_only() {
+    let mut table = Table::new(&["A: 1", "B: 2"]);
+    let saved = table.message().save();
+    assert_eq!(table.message().remove(b"A"), Some(0));
+    assert_eq!(table.message().restore(&saved), Ok(()));
+    assert_eq!(table.message().position(b"A"), Some(0));
+
+    let mut other = Table::new(&["C: 3"]);
+    let refused = other.message().restore(&saved);
+    assert_eq!(refused, Err(FieldError::OtherMessage));
+    assert_eq!(other.message().field(0), Some(&b"C: 3"[..]));
 }
 
 #[test]
