@@ -12,6 +12,8 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
+#include <time.h>
 #include <tinykvm.h>
 #include <unistd.h>
 
@@ -462,6 +464,14 @@ int main(int argc, char **argv)
 		do_assert();
 	} else if (strcmp(mode, "init_loop") == 0) {
 		loop();
+	} else if (strcmp(mode, "init_sleep") == 0) {
+		sleep(100);
+	} else if (strcmp(mode, "init_read") == 0) {
+		struct itimerspec late = { .it_value = { .tv_sec = 100 } };
+		uint64_t times;
+		int timer = timerfd_create(CLOCK_MONOTONIC, 0);
+		timerfd_settime(timer, 0, &late, NULL);
+		read(timer, &times, sizeof times);
 	} else if (strcmp(mode, "init_hog") == 0) {
 		hog();
 	} else if (strcmp(mode, "init_exit") == 0) {

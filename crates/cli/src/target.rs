@@ -58,13 +58,14 @@ impl Target {
         };
         let programs = Programs::with_journal(journal(&name));
         // Not expanded like a path in a configuration: the shell, or that, has done it.
-        let filename = serde_json::json!({ "filename": file }).to_string();
+        let configured = document.as_ref().and_then(Document::file).unwrap_or(&file);
+        let filename = serde_json::json!({ "filename": configured }).to_string();
         programs.configure(&name, &filename)?;
         programs.configure(&name, extra)?;
         if let Some(document) = &document {
             programs.configure(&name, document.text())?;
             // What the command line says is meant for this time.
-            programs.configure(&name, &filename)?;
+            programs.replace_file(&name, &file)?;
         }
         let program = programs
             .get(&name)

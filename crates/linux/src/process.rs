@@ -278,6 +278,13 @@ impl Process {
         }
     }
 
+    /// The system call that the current thread waits in, if it does.
+    #[must_use]
+    pub fn waits_in(&self) -> Option<&'static str> {
+        let waiting = self.state().thread().wait.as_ref()?;
+        Some(waiting.call.name)
+    }
+
     /// How the program was started.
     pub(crate) fn options(&self) -> &ProcessOptions {
         &self.options

@@ -28,7 +28,7 @@ const NAME_MAX: usize = 100;
 #[non_exhaustive]
 pub enum ConfigError {
     /// The text is not JSON.
-    #[error("line {line}, column {column}: {reason}")]
+    #[error("line {line}, column {column}: {reason}{}", cut_off(*.ended))]
     Json {
         /// Line, from 1.
         line: usize,
@@ -36,6 +36,8 @@ pub enum ConfigError {
         column: usize,
         /// What the parser says.
         reason: String,
+        /// The text has an end such as an object has.
+        ended: bool,
     },
     /// The text is JSON, but not an object.
     #[error("expected an object of keys and values: {{ \"filename\": ... }}, found {found}")]
@@ -89,9 +91,37 @@ pub enum ConfigError {
     },
     /// The program is not defined, and this document does not define it either.
     #[error("unknown program \"{program}\": a \"filename\" defines it")]
+    NoFile {
+        /// Its name.
+        program: String,
+    },
+    /// The program is not configured.
+    #[error("unknown program \"{program}\": it is not configured, call configure() first")]
     UnknownProgram {
         /// Its name.
         program: String,
+    },
+    /// Two keys contradict each other.
+    #[error("\"{larger}\" is {large}, more than \"{smaller}\", which is {small}")]
+    Contradiction {
+        /// The key with the larger value.
+        larger: &'static str,
+        /// That value.
+        large: u64,
+        /// The key that limits it.
+        smaller: &'static str,
+        /// Its value.
+        small: u64,
+    },
+    /// The program is defined already, with another file.
+    #[error(
+        "\"{program}\" is defined already, as {file}: another file is another program, with a name of its own"
+    )]
+    OtherFile {
+        /// Its name.
+        program: String,
+        /// Its file.
+        file: String,
     },
     /// The name can't be a program's.
     #[error("\"{program}\" can't be a program's name: {reason}")]
@@ -121,6 +151,15 @@ pub enum ConfigError {
         /// The program's name.
         program: String,
     },
+}
+
+fn cut_off(ended: bool) -> &'static str {
+    match ended {
+        true => "",
+        false => {
+            "; the text ends without a \"}\": in VCL, {\" \"} ends at the first \"}, so write \"\"\" around JSON"
+        }
+    }
 }
 
 fn did_you_mean(nearest: &Option<&'static str>) -> String {

@@ -153,6 +153,8 @@ impl Instance {
     pub(crate) fn run_limits(&self, time: Duration) -> RunLimits {
         RunLimits {
             time,
+            key: (time == self.settings.max_request_time).then_some("max_request_time"),
+            booting: false,
             memory: self.settings.request_memory(),
         }
     }

@@ -52,6 +52,7 @@ mod sync;
 mod text;
 mod transaction;
 mod transfer;
+mod unreadable;
 mod verdict;
 
 pub use config::{ConfigError, Document, name_from};

@@ -17,6 +17,7 @@ use crate::journal::{Journal, Used};
 use crate::output::Output;
 use crate::permissions::{connect_rules, permissions};
 use crate::run::{Failure, Machine, RunLimits, Stop, run};
+use crate::unreadable::{user, why_unreadable};
 use crate::verdict::Verdict;
 
 /// The largest program file.
@@ -26,7 +27,7 @@ const FILE_MAX: u64 = 1 << 30;
 #[derive(Debug, Error)]
 pub(crate) enum LoadError {
     /// The file can't be read.
-    #[error("cannot read {path}: {source}")]
+    #[error("cannot read {path}: {source}{}", why_unreadable(.path, .source))]
     File {
         /// Its path.
         path: String,
@@ -66,8 +67,11 @@ pub(crate) enum LoadError {
         interpreter: String,
     },
     /// KVM can't be used.
-    #[error("KVM is not usable: {0} (\"tinykvm doctor\" says more)")]
-    NoKvm(EngineError),
+    #[error("KVM is not usable: {source}{} (\"tinykvm doctor\" says more)", which_user(.source))]
+    NoKvm {
+        /// Why.
+        source: EngineError,
+    },
     /// A VM for it can't be made.
     #[error("cannot make a VM for {path}: {source}")]
     Engine {
@@ -99,6 +103,16 @@ pub(crate) enum LoadError {
     Thread(io::Error),
 }
 
+/// Whom the device was denied to.
+fn which_user(error: &EngineError) -> String {
+    match error {
+        EngineError::Device { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+            format!(" for {}", user())
+        }
+        _ => String::new(),
+    }
+}
+
 fn last_words(output: &str) -> String {
     if output.is_empty() {
         String::new()
@@ -111,7 +125,7 @@ impl LoadError {
     /// The verdict on a call of the program.
     pub(crate) fn verdict(&self) -> Verdict {
         match self {
-            Self::NoKvm(_) => Verdict::NoKvm,
+            Self::NoKvm { .. } => Verdict::NoKvm,
             _ => Verdict::NotLoaded,
         }
     }
@@ -151,7 +165,7 @@ pub(crate) fn load(
         }
         None => None,
     };
-    let engine = Engine::get().map_err(LoadError::NoKvm)?;
+    let engine = Engine::get().map_err(|source| LoadError::NoKvm { source })?;
     let broken = |source| LoadError::Engine {
         path: path.clone(),
         source,
@@ -253,6 +267,8 @@ fn boot(
     let mut machine = Boot { booting, deadline };
     let limits = RunLimits {
         time: settings.max_boot_time,
+        key: Some("max_boot_time"),
+        booting: true,
         memory: settings.max_memory,
     };
     let result = run(&mut machine, &mut process, &mut host, limits);
@@ -302,9 +318,9 @@ fn process(name: &str, settings: &Settings, permissions: Arc<Permissions>) -> Pr
 
 /// A failure and, for a crash, where.
 fn explain(failure: &Failure, booting: &Booting) -> String {
-    let mut text = failure.to_string();
-    if let Failure::Exception(exception) = failure {
-        let frames = tinykvm::backtrace(booting, booting.image(), &exception.registers);
+    let mut text = failure.to_string() + &failure.details();
+    if let Some(registers) = failure.place() {
+        let frames = tinykvm::backtrace(booting, booting.image(), registers);
         for frame in frames.iter().take(8) {
             text.push_str(", ");
             text.push_str(frame);

@@ -19,6 +19,7 @@ use arc_swap::ArcSwapOption;
 
 use crate::call::{call, refuse};
 use crate::config::{ConfigError, OnFailure, Settings, apply};
+use crate::fields::shown;
 use crate::instance::Instance;
 use crate::journal::Journal;
 use crate::load::{LoadError, Stamp, load, stamp};
@@ -210,6 +211,18 @@ impl Program {
         Ok(())
     }
 
+    /// Sets another file.
+    pub(crate) fn replace_file(&self, file: &str) -> Result<(), ConfigError> {
+        let state = lock(&self.state);
+        if !matches!(state.phase, Phase::Idle) {
+            return Err(ConfigError::AlreadyStarted {
+                program: self.name.clone(),
+            });
+        }
+        file.clone_into(&mut lock(&self.settings).filename);
+        Ok(())
+    }
+
     pub(crate) fn configure(&self, json: &str) -> Result<(), ConfigError> {
         let state = lock(&self.state);
         if !matches!(state.phase, Phase::Idle) {
@@ -218,7 +231,14 @@ impl Program {
             });
         }
         let mut settings = lock(&self.settings);
-        *settings = apply(&settings, json)?;
+        let applied = apply(&settings, json)?;
+        if applied.filename != settings.filename {
+            return Err(ConfigError::OtherFile {
+                program: self.name.clone(),
+                file: shown(settings.filename.as_bytes()),
+            });
+        }
+        *settings = applied;
         Ok(())
     }
 

@@ -51,13 +51,22 @@ impl Programs {
         }
         let settings = apply(&Settings::default(), json)?;
         if settings.filename.is_empty() {
-            return Err(ConfigError::UnknownProgram {
+            return Err(ConfigError::NoFile {
                 program: name.to_owned(),
             });
         }
         let program = Program::new(name, settings, Arc::clone(&self.journal));
         table.insert(name.to_owned(), Arc::new(program));
         Ok(())
+    }
+
+    /// Gives a program another file than its configuration says, from its start on: for tools that
+    /// are told on their command line. For configurations, another file is another program.
+    ///
+    /// # Errors
+    /// [`ConfigError::UnknownProgram`], [`ConfigError::AlreadyStarted`].
+    pub fn replace_file(&self, name: &str, file: &str) -> Result<(), ConfigError> {
+        self.known(name)?.replace_file(file)
     }
 
     /// Lets a program have something of the host, from its start on.

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
-use tinykvm::{EngineError, Exception, Exit, Fork, Guest};
+use tinykvm::{EngineError, Exception, Exit, Fork, Guest, Registers};
 use tinykvm_abi::calls;
 use tinykvm_linux::{Flow, Notice, Process, Stream};
 
@@ -73,10 +73,16 @@ pub(crate) enum Failure {
     Deadline {
         /// The limit.
         limit: Duration,
+        /// The configuration key that sets it.
+        key: Option<&'static str>,
+        /// What the program was doing.
+        doing: Doing,
     },
     /// The memory limit.
-    #[error("request memory limit of {limit} bytes exceeded")]
+    #[error("{}memory limit of {limit} bytes exceeded", if *.booting { "" } else { "request " })]
     Memory {
+        /// The program is booting.
+        booting: bool,
         /// The limit.
         limit: u64,
     },
@@ -185,6 +191,20 @@ pub(crate) enum Failure {
     Engine(#[from] EngineError),
 }
 
+/// What a program was doing when its time was over.
+#[derive(Debug, Clone)]
+pub(crate) enum Doing {
+    /// Its code was running, with these registers.
+    Running(Box<Registers>),
+    /// It waited in a system call.
+    Waiting {
+        /// Its name.
+        call: &'static str,
+        /// What it was called with.
+        descriptor: Option<u64>,
+    },
+}
+
 fn signal_name(number: i32) -> &'static str {
     match number {
         4 => " (SIGILL)",
@@ -198,6 +218,40 @@ fn signal_name(number: i32) -> &'static str {
 }
 
 impl Failure {
+    /// What the operator is told besides: the key that would help, and what the program was doing.
+    pub(crate) fn details(&self) -> String {
+        match self {
+            Self::Deadline { key, doing, .. } => {
+                let key = key.map_or_else(String::new, |key| format!(" ({key})"));
+                match doing {
+                    Doing::Running(at) => format!("{key}, running at {:#x}", at.rip),
+                    Doing::Waiting { call, descriptor } => {
+                        let of = descriptor
+                            .map_or_else(String::new, |number| format!(" of descriptor {number}"));
+                        format!("{key}, waiting in {call}{of}")
+                    }
+                }
+            }
+            Self::Memory { booting: true, .. } => " (max_memory)".to_owned(),
+            Self::Memory { booting: false, .. } => " (max_request_memory)".to_owned(),
+            Self::FilterTime { .. } => " (max_filter_time)".to_owned(),
+            Self::FilterBody { .. } => " (max_body, max_request_memory)".to_owned(),
+            _ => String::new(),
+        }
+    }
+
+    /// Where the program's code was, if that tells something.
+    pub(crate) fn place(&self) -> Option<&Registers> {
+        match self {
+            Self::Exception(exception) => Some(&exception.registers),
+            Self::Deadline {
+                doing: Doing::Running(registers),
+                ..
+            } => Some(registers),
+            _ => None,
+        }
+    }
+
     /// The verdict on the call.
     pub(crate) fn verdict(&self) -> Verdict {
         match self {
@@ -238,6 +292,10 @@ const API_CALLS: u64 = 0x1_0000;
 pub(crate) struct RunLimits {
     /// The time limit.
     pub(crate) time: Duration,
+    /// The configuration key that sets it.
+    pub(crate) key: Option<&'static str>,
+    /// The program is booting: its memory is all it has.
+    pub(crate) booting: bool,
     /// The memory limit.
     pub(crate) memory: u64,
 }
@@ -280,13 +338,21 @@ fn run_to_stop(
                 Flow::Continue => Action::Resume,
                 _ => return Err(Failure::Exception(Box::new(exception))),
             },
-            Exit::Deadline => return Err(Failure::Deadline { limit: limits.time }),
+            Exit::Deadline => {
+                return Err(Failure::Deadline {
+                    limit: limits.time,
+                    key: limits.key,
+                    doing: Doing::Running(Box::new(*machine.guest().registers())),
+                });
+            }
             Exit::TimeSlice => {
-                go_on(process.time_slice(machine.guest(), host), limits)?;
+                let flow = process.time_slice(machine.guest(), host);
+                go_on(flow, machine.guest(), process, limits)?;
                 Action::Resume
             }
             Exit::MemoryLimit => {
                 return Err(Failure::Memory {
+                    booting: limits.booting,
                     limit: limits.memory,
                 });
             }
@@ -298,19 +364,61 @@ fn run_to_stop(
             Action::Wait { paused } => return Ok(Stop::Waiting { paused }),
             Action::Write { data, length } => return Ok(Stop::Wrote { data, length }),
             Action::Stop => return Ok(Stop::Stopped),
-            Action::Linux => go_on(process.syscall(machine.guest(), host), limits)?,
+            Action::Linux => {
+                let flow = process.syscall(machine.guest(), host);
+                go_on(flow, machine.guest(), process, limits)?;
+            }
         }
     }
 }
 
-fn go_on(flow: Flow, limits: RunLimits) -> Result<(), Failure> {
+fn go_on(
+    flow: Flow,
+    guest: &dyn Guest,
+    process: &Process,
+    limits: RunLimits,
+) -> Result<(), Failure> {
     match flow {
         Flow::Continue => Ok(()),
         Flow::Exit { status } => Err(Failure::Exited { status }),
         Flow::Signal { number } => Err(Failure::Signal { number }),
         Flow::Deadlock => Err(Failure::Deadlock),
-        Flow::Deadline => Err(Failure::Deadline { limit: limits.time }),
+        Flow::Deadline => Err(Failure::Deadline {
+            limit: limits.time,
+            key: limits.key,
+            doing: match process.waits_in() {
+                Some(call) => Doing::Waiting {
+                    call,
+                    descriptor: has_descriptor(call).then(|| guest.registers().rdi),
+                },
+                None => Doing::Running(Box::new(*guest.registers())),
+            },
+        }),
     }
+}
+
+/// True for calls that wait for one descriptor, which is their first argument.
+fn has_descriptor(call: &str) -> bool {
+    const WAITING: [&str; 17] = [
+        "read",
+        "readv",
+        "pread64",
+        "write",
+        "writev",
+        "recvfrom",
+        "recvmsg",
+        "recvmmsg",
+        "sendto",
+        "sendmsg",
+        "sendmmsg",
+        "connect",
+        "accept",
+        "accept4",
+        "fcntl",
+        "flock",
+        "epoll_wait",
+    ];
+    WAITING.contains(&call)
 }
 
 fn call(machine: &mut dyn Machine, number: u64, host: &mut Host<'_>) -> Result<Action, Abort> {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use goblin::elf::Elf;
+use tinykvm::Image;
 use tinykvm_runtime::is_library;
 
 use super::{Finding, Level};
@@ -30,8 +31,9 @@ const MOST: usize = 4096;
 pub(crate) fn program(path: &Path) -> Result<ExitCode, Error> {
     let shown = path.display().to_string();
     let file = fs::read(path).map_err(|source| Error::io(&shown, source))?;
-    if !file.starts_with(b"\x7fELF") {
-        return Err(Error::Argument(format!("{shown}: not an ELF file")));
+    // As it is when it is loaded.
+    if let Err(error) = Image::parse(file.clone()) {
+        return Err(Error::Argument(format!("{shown}: {error}")));
     }
     let needs = Needs::of(path, &file)
         .map_err(|error| Error::Argument(format!("{shown}: damaged ELF file: {error}")))?;

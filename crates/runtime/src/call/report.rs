@@ -92,14 +92,16 @@ pub(crate) fn failure(
     fork: &Fork,
     image: &Image,
 ) {
-    error(log, name, &failure.to_string());
-    let Failure::Exception(exception) = failure else {
+    error(log, name, &format!("{failure}{}", failure.details()));
+    if let Failure::Exception(exception) = failure {
+        for line in exception.register_lines() {
+            error(log, name, &line);
+        }
+    }
+    let Some(registers) = failure.place() else {
         return;
     };
-    for line in exception.register_lines() {
-        error(log, name, &line);
-    }
-    let frames = backtrace(fork, image, &exception.registers);
+    let frames = backtrace(fork, image, registers);
     for line in frames.iter().take(BACKTRACE_MAX) {
         error(log, name, line);
     }

@@ -257,6 +257,7 @@ impl Serving<'_> {
         match result {
             // What the host could not write for want of memory shows as something else.
             Err(_) if fork.memory_exceeded() => Err(Failure::Memory {
+                booting: false,
                 limit: limits.memory,
             }),
             result => result,

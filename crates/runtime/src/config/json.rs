@@ -5,7 +5,7 @@ use jsonc_parser::common::Ranged;
 use jsonc_parser::{CollectOptions, ParseOptions, parse_to_ast};
 
 use super::keys::{Effect, Found, KEYS, Key, nearest};
-use super::{ConfigError, Settings};
+use super::{ConfigError, MIB, Settings};
 use crate::fields::shown;
 
 /// JSON as everybody knows it, with comments and nothing else beyond it.
@@ -101,7 +101,33 @@ pub(crate) fn apply(base: &Settings, text: &str) -> Result<Settings, ConfigError
         };
         set(&mut settings, key, line, value, text)?;
     }
+    let has = |name: &str| given.iter().any(|(known, ..)| known.name == name);
+    check(&settings, has)?;
     Ok(settings)
+}
+
+/// Fails if keys contradict each other. Defaults contradict nothing: they adapt.
+fn check(settings: &Settings, has: impl Fn(&str) -> bool) -> Result<(), ConfigError> {
+    let (request, all) = (settings.max_request_memory, settings.max_memory);
+    let default = Settings::default().max_request_memory;
+    let chosen = has("max_request_memory") || (has("max_memory") && request != default);
+    if chosen && request > all {
+        return Err(ConfigError::Contradiction {
+            larger: "max_request_memory",
+            large: request / MIB,
+            smaller: "max_memory",
+            small: all / MIB,
+        });
+    }
+    match settings.max_deliveries {
+        Some(deliveries) if deliveries > settings.concurrency => Err(ConfigError::Contradiction {
+            larger: "max_deliveries",
+            large: deliveries.into(),
+            smaller: "concurrency",
+            small: settings.concurrency.into(),
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// The object that a text is.
@@ -111,6 +137,7 @@ fn object(text: &str) -> Result<Object<'_>, ConfigError> {
             line: error.line_display(),
             column: error.column_display(),
             reason: error.kind().to_string(),
+            ended: text.trim_end().ends_with('}'),
         }
     })?;
     match parsed.value {

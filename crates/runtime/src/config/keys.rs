@@ -79,7 +79,14 @@ fn put<T>(setting: &mut T, found: Result<T, String>) -> Result<(), String> {
 /// All keys, in the order in which they are applied.
 pub(super) static KEYS: &[Key] = &[
     sets("group", |to, found| put(&mut to.group, found.name())),
-    sets("filename", |to, found| put(&mut to.filename, found.path())),
+    sets("filename", |to, found| {
+        let path = found.path()?;
+        if !path.starts_with('/') {
+            return Err("the absolute path of a file".to_owned());
+        }
+        to.filename = path;
+        Ok(())
+    }),
     sets("concurrency", |to, found| {
         let number = found.count(1..=255)?;
         to.concurrency = u16::try_from(number).map_err(|error| error.to_string())?;

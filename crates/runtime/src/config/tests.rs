@@ -210,6 +210,48 @@ fn variables_in_paths_and_strings() {
 }
 
 #[test]
+fn another_file_and_a_relative_one() {
+    assert_eq!(
+        message(r#"{"filename": "bin/prog"}"#),
+        "line 1: key \"filename\" must be the absolute path of a file, found \"bin/prog\""
+    );
+}
+
+#[test]
+fn a_text_that_is_cut_off_says_how_that_happens() {
+    // What VCL makes of {"{"filename": "/x"}"}.
+    let cut = message(r#"{"filename": "/x"#);
+    assert!(cut.contains("ends at the first \"}"), "{cut}");
+    let whole = message(r#"{"filename": "/x",}"#);
+    assert!(!whole.contains("ends at the first"), "{whole}");
+}
+
+#[test]
+fn keys_that_contradict_each_other() {
+    assert_eq!(
+        message(r#"{"max_request_memory": 300}"#),
+        "\"max_request_memory\" is 300, more than \"max_memory\", which is 256"
+    );
+    assert_eq!(
+        message(r#"{"max_deliveries": 3}"#),
+        "\"max_deliveries\" is 3, more than \"concurrency\", which is 2"
+    );
+    for fine in [
+        r#"{"max_memory": 16}"#,
+        r#"{"concurrency": 1}"#,
+        r#"{"max_request_memory": 300, "max_memory": 300}"#,
+        r#"{"max_deliveries": 9, "concurrency": 9}"#,
+    ] {
+        assert!(applied(fine).is_ok(), "{fine}");
+    }
+    let base = applied(r#"{"max_request_memory": 200, "concurrency": 9, "max_deliveries": 9}"#);
+    let base = base.expect("valid");
+    for bad in [r#"{"max_memory": 100}"#, r#"{"concurrency": 8}"#] {
+        assert!(apply(&base, bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
 fn request_memory_never_exceeds_memory() {
     let settings = applied(r#"{"max_memory": 32}"#).expect("valid");
     assert_eq!(settings.request_memory(), 32 * MIB);
@@ -218,9 +260,25 @@ fn request_memory_never_exceeds_memory() {
 #[test]
 fn names() {
     assert!(check_name("www.example.com").is_ok());
-    for bad in ["", "a\nb", &"x".repeat(129)] {
+    let long = "x".repeat(101);
+    let bad = [
+        "",
+        "a\nb",
+        "a b",
+        "a:",
+        "caf\u{e9}",
+        "tinykvm",
+        "TinyKVM",
+        "a/b",
+        "\"",
+        &long,
+    ];
+    for bad in bad {
         assert!(check_name(bad).is_err(), "{bad:?}");
+        assert!(check_name(&name_from(bad)).is_ok(), "{bad:?}");
     }
+    assert_eq!(name_from("my prog\u{e9}"), "my_prog_");
+    assert_eq!(name_from("tinykvm"), "program_tinykvm");
 }
 
 #[test]

@@ -170,7 +170,8 @@ impl Session {
             memory: instance.memory_figures(),
             by_syscall: false,
         };
-        let limits = instance.run_limits(budget);
+        let mut limits = instance.run_limits(budget);
+        limits.key = limits.key.or(Some("max_filter_time"));
         let stop = exact(run(fork, process, &mut host, limits), fork, limits.memory);
         fork.end();
         self.used += started.elapsed();
@@ -283,7 +284,10 @@ impl Session {
         let landed = landing.put(&mut worker.fork, bytes);
         landed.map_err(|error| match error {
             BodyError::TooLarge { limit } => Failure::FilterBody { limit },
-            _ => Failure::Memory { limit: memory },
+            _ => Failure::Memory {
+                booting: false,
+                limit: memory,
+            },
         })
     }
 
@@ -385,7 +389,8 @@ impl Session {
             memory: instance.memory_figures(),
             by_syscall: false,
         };
-        let limits = instance.run_limits(budget);
+        let mut limits = instance.run_limits(budget);
+        limits.key = limits.key.or(Some("max_filter_time"));
         let stop = exact(run(fork, process, &mut host, limits), fork, limits.memory);
         fork.end();
         self.used += started.elapsed();
@@ -518,7 +523,10 @@ fn check_body(
 /// What the host could not write for want of memory shows as something else.
 fn exact(result: Result<Stop, Failure>, fork: &Fork, limit: u64) -> Result<Stop, Failure> {
     match result {
-        Err(_) if fork.memory_exceeded() => Err(Failure::Memory { limit }),
+        Err(_) if fork.memory_exceeded() => Err(Failure::Memory {
+            booting: false,
+            limit,
+        }),
         result => result,
     }
 }

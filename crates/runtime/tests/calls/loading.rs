@@ -41,7 +41,7 @@ fn configuring() -> Result<(), String> {
     let programs = Programs::new();
     let unknown = programs.configure("x", r#"{"concurrency": 4}"#);
     assert!(
-        matches!(unknown, Err(ConfigError::UnknownProgram { .. })),
+        matches!(unknown, Err(ConfigError::NoFile { .. })),
         "{unknown:?}"
     );
     assert!(programs.get("x").is_none());
@@ -52,6 +52,15 @@ fn configuring() -> Result<(), String> {
         .configure("x", r#"{"filename": "/nowhere"}"#)
         .unwrap();
     assert!(programs.configure("x", r#"{"concurrency": 450}"#).is_err());
+    let other = programs.configure("x", r#"{"filename": "/elsewhere"}"#);
+    assert!(
+        matches!(other, Err(ConfigError::OtherFile { .. })),
+        "{other:?}"
+    );
+    programs
+        .configure("x", r#"{"filename": "/nowhere", "stdout": true}"#)
+        .unwrap();
+    programs.replace_file("x", "/elsewhere").unwrap();
     programs.configure("x", r#"{"concurrency": 128}"#).unwrap();
     assert!(programs.main_arguments("x", Vec::new()).is_err());
     let program = programs.get("x").unwrap();
@@ -90,8 +99,91 @@ fn no_programs() -> Result<(), String> {
     expect_not_loaded(Path::new("/nowhere/prog"), "No such file");
     expect_not_loaded(Path::new("/dev/zero"), "not a regular file");
     expect_not_loaded(Path::new("/"), "not a regular file");
-    let text = tinykvm_testkit::paths::top().join("Cargo.toml");
-    expect_not_loaded(&text, "ELF");
+    expect_not_loaded(Path::new("/dev/null/x"), "Not a directory");
+    expect_not_loaded(Path::new("/nowhere/prog"), "there is no directory /nowhere");
+    other_files()
+}
+
+/// Files that are something else.
+fn other_files() -> Result<(), String> {
+    let directory = tinykvm_testkit::paths::target().join("no-programs");
+    fs::create_dir_all(&directory).map_err(|error| error.to_string())?;
+    let elf = |class: u8, kind: u16, machine: u16| {
+        let mut file = b"\x7fELF\0\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
+        file[4] = class;
+        file.extend(kind.to_le_bytes());
+        file.extend(machine.to_le_bytes());
+        file.resize(200, 0);
+        file
+    };
+    for (name, content, reason) in [
+        ("empty", Vec::new(), "not an ELF program (0 bytes)"),
+        (
+            "text",
+            b"some text\n".to_vec(),
+            "not an ELF program (10 bytes)",
+        ),
+        (
+            "cut",
+            b"\x7fELF\x02\x01".to_vec(),
+            "not a readable ELF file",
+        ),
+        (
+            "script",
+            b"#!/usr/bin/env python3\nprint(1)\n".to_vec(),
+            "a script (#!/usr/bin/env python3), not an ELF program: configure its interpreter",
+        ),
+        (
+            "hostile",
+            b"#!/bin/sh\x1b[2J\rtinykvm p: ready".to_vec(),
+            "a script (#!/bin/sh",
+        ),
+        (
+            "aarch64",
+            elf(2, 2, 183),
+            "is for AArch64, and x86-64 is needed",
+        ),
+        (
+            "i386",
+            elf(1, 2, 3),
+            "is for 32-bit x86, and x86-64 is needed",
+        ),
+        (
+            "mips",
+            elf(1, 2, 8),
+            "is for another processor (ELF machine 8)",
+        ),
+        ("object", elf(2, 1, 62), "an object file that is not linked"),
+        (
+            "core",
+            elf(2, 4, 62),
+            "not a 64-bit little-endian x86-64 executable",
+        ),
+    ] {
+        let path = directory.join(name);
+        fs::write(&path, content).map_err(|error| error.to_string())?;
+        expect_not_loaded(&path, reason);
+    }
+    for (name, flags, reason) in [
+        (
+            "library.so",
+            &["-shared", "-fPIC"][..],
+            "a shared library, not a program",
+        ),
+        ("object.o", &["-c"], "an object file that is not linked"),
+    ] {
+        let path = directory.join(name);
+        let source = directory.join("source.c");
+        fs::write(&source, "int f(void) { return 1; }").map_err(|error| error.to_string())?;
+        let built = Command::new("gcc")
+            .args(flags)
+            .arg("-o")
+            .arg(&path)
+            .arg(&source)
+            .status();
+        assert!(built.is_ok_and(|status| status.success()), "{name}");
+        expect_not_loaded(&path, reason);
+    }
     Ok(())
 }
 
@@ -133,7 +225,18 @@ fn dynamic() -> Result<(), String> {
 fn bad_mains() -> Result<(), String> {
     for (mode, reason) in [
         ("init_assert", "signal 6"),
-        ("init_loop", "time limit of 500ms exceeded"),
+        (
+            "init_loop",
+            "time limit of 500ms exceeded (max_boot_time), running at 0x",
+        ),
+        (
+            "init_sleep",
+            "time limit of 500ms exceeded (max_boot_time), waiting in clock_nanosleep",
+        ),
+        (
+            "init_read",
+            "time limit of 500ms exceeded (max_boot_time), waiting in read of descriptor 3",
+        ),
         ("init_exit", "exited with status 0"),
         ("init_return", "exited with status 0"),
         ("init_respond", "answered a request before there was one"),

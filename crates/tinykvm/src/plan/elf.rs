@@ -11,7 +11,10 @@ use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use goblin::container::{Container, Ctx, Endian};
-use goblin::elf::header::{EM_X86_64, ET_DYN, ET_EXEC, Header};
+use goblin::elf::header::{
+    EM_386, EM_AARCH64, EM_ARM, EM_PPC64, EM_RISCV, EM_S390, EM_X86_64, ET_DYN, ET_EXEC, ET_REL,
+    Header,
+};
 use goblin::elf::program_header::{PF_R, PF_W, PF_X, PT_INTERP, PT_LOAD, PT_PHDR, ProgramHeader};
 use thiserror::Error;
 
@@ -43,6 +46,32 @@ pub enum ElfError {
     /// Not an ELF file, or cut off.
     #[error("not a readable ELF file: {0}")]
     Malformed(String),
+    /// A text for an interpreter.
+    #[error(
+        "a script (#!{interpreter}), not an ELF program: configure its interpreter as the program, and the script as its argument"
+    )]
+    Script {
+        /// What stands behind `#!`, shortened.
+        interpreter: String,
+    },
+    /// Another file.
+    #[error("not an ELF program ({length} bytes)")]
+    NotElf {
+        /// Its length.
+        length: u64,
+    },
+    /// A program for another processor.
+    #[error("is for {machine}, and x86-64 is needed")]
+    Machine {
+        /// Which one.
+        machine: String,
+    },
+    /// What a compiler leaves for the linker.
+    #[error("an object file that is not linked: link it to a program")]
+    Object,
+    /// A library.
+    #[error("a shared library, not a program: link it to one")]
+    Library,
     /// An ELF file of another kind.
     #[error("not a 64-bit little-endian x86-64 executable")]
     WrongKind,
@@ -137,6 +166,9 @@ impl Image {
         let start = source
             .range(0, source.length().min(HEADER_SIZE as u64), HEADER_SIZE)
             .ok_or_else(|| ElfError::Malformed("its header can't be read".into()))?;
+        if !start.starts_with(b"\x7fELF") {
+            return Err(other_kind(&start, source.length()));
+        }
         let header = goblin::elf::Elf::parse_header(&start).map_err(malformed)?;
         check_kind(&header)?;
         let length = u64::from(header.e_phnum) * PROGRAM_HEADER_SIZE;
@@ -147,14 +179,19 @@ impl Image {
             ProgramHeader::parse(&headers, 0, header.e_phnum.into(), CONTEXT).map_err(malformed)?;
         let bias = if header.e_type == ET_DYN { base } else { 0 };
         let segments = plan_segments(&headers, bias, source.length())?;
+        let interpreter = interpreter(&source, &headers)?;
         let entry = header.e_entry.wrapping_add(bias);
         let inside =
             |s: &SegmentPlan| s.allow.execute && (s.address..s.address + s.length).contains(&entry);
         if !segments.iter().any(inside) {
-            return Err(ElfError::Entry(entry));
+            let library = header.e_type == ET_DYN && interpreter.is_none();
+            return Err(match library {
+                true => ElfError::Library,
+                false => ElfError::Entry(entry),
+            });
         }
         Ok(Self {
-            interpreter: interpreter(&source, &headers)?,
+            interpreter,
             headers: header_address(&headers, &segments, header.e_phoff, bias),
             source,
             header,
@@ -257,11 +294,44 @@ fn interpreter(source: &Source, headers: &[ProgramHeader]) -> Result<Option<Vec<
         .ok_or_else(|| ElfError::Malformed("its interpreter has no proper path".into()))
 }
 
+/// What a file is that does not begin as ELF files do.
+fn other_kind(start: &[u8], length: u64) -> ElfError {
+    let Some(line) = start.strip_prefix(b"#!") else {
+        return ElfError::NotElf { length };
+    };
+    let line = line.split(|byte| *byte == b'\n').next();
+    let interpreter = String::from_utf8_lossy(line.unwrap_or_default());
+    ElfError::Script {
+        interpreter: interpreter.trim().escape_debug().to_string(),
+    }
+}
+
+/// What processors are called that programs may be for.
+fn machine_name(header: &Header) -> String {
+    match header.e_machine {
+        EM_X86_64 => "x86-64 with 32-bit addresses".to_owned(),
+        EM_386 => "32-bit x86".to_owned(),
+        EM_AARCH64 => "AArch64".to_owned(),
+        EM_ARM => "32-bit ARM".to_owned(),
+        EM_RISCV => "RISC-V".to_owned(),
+        EM_PPC64 => "PowerPC".to_owned(),
+        EM_S390 => "S/390".to_owned(),
+        other => format!("another processor (ELF machine {other})"),
+    }
+}
+
 fn check_kind(header: &Header) -> Result<(), ElfError> {
     let executable = header.e_type == ET_EXEC || header.e_type == ET_DYN;
     let class = header.e_ident[4] == CLASS_64 && header.e_ident[5] == LITTLE_ENDIAN;
+    if header.e_machine != EM_X86_64 || header.e_ident[4] != CLASS_64 {
+        let machine = machine_name(header);
+        return Err(ElfError::Machine { machine });
+    }
+    if header.e_type == ET_REL {
+        return Err(ElfError::Object);
+    }
     let entries = header.e_phentsize == 56;
-    if executable && class && header.e_machine == EM_X86_64 && entries {
+    if executable && class && entries {
         Ok(())
     } else {
         Err(ElfError::WrongKind)

@@ -41,22 +41,33 @@ fn a_minimal_executable_is_accepted() {
 
 #[test]
 fn each_defect_has_its_error() {
+    for length in [0, 1, 63, 4096] {
+        assert_eq!(
+            Image::parse(vec![0; length]).unwrap_err(),
+            ElfError::NotElf {
+                length: length as u64
+            }
+        );
+    }
     assert!(matches!(
-        Image::parse(Vec::new()),
+        Image::parse(b"\x7fELF\x02\x01".to_vec()),
         Err(ElfError::Malformed(_))
     ));
-    assert!(matches!(
-        Image::parse(vec![0; 4096]),
-        Err(ElfError::Malformed(_) | ElfError::WrongKind)
-    ));
+    assert_eq!(
+        Image::parse(b"#! /bin/sh -e\necho".to_vec()).unwrap_err(),
+        ElfError::Script {
+            interpreter: "/bin/sh -e".into()
+        }
+    );
     assert_eq!(
         with(18, &[183, 0]).unwrap_err(),
-        ElfError::WrongKind,
-        "another machine"
+        ElfError::Machine {
+            machine: "AArch64".into()
+        }
     );
     assert_eq!(
         with(16, &[1, 0]).unwrap_err(),
-        ElfError::WrongKind,
+        ElfError::Object,
         "an object file"
     );
     assert_eq!(
