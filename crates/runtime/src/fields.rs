@@ -2,6 +2,7 @@
 
 use thiserror::Error;
 
+use crate::framing::{Rule, rule};
 use crate::text::{cut, printable};
 use crate::transaction::{FieldError, Side, Transaction};
 
@@ -96,7 +97,43 @@ pub(crate) fn append(
     field: &[u8],
 ) -> Result<u64, FieldRefused> {
     validate(field)?;
-    stored(transaction.append(side, field).map(u64::from))
+    let (name, value) = split(field);
+    match rule(name, side, transaction.announces_length()) {
+        Rule::Ignored => Ok(0),
+        Rule::Length => announce(transaction, field, value),
+        Rule::One if transaction.find(side, name).is_some() => Ok(0),
+        Rule::One | Rule::Free => stored(transaction.append(side, field).map(u64::from)),
+    }
+}
+
+/// Name and value of a valid field.
+fn split(field: &[u8]) -> (&[u8], &[u8]) {
+    let (name, value) = field.split_at(name_length(field).unwrap_or(0));
+    (name, value.get(1..).unwrap_or_default().trim_ascii())
+}
+
+/// The filter's last word on the length of its output.
+fn announce(
+    transaction: &mut dyn Transaction,
+    field: &[u8],
+    value: &[u8],
+) -> Result<u64, FieldRefused> {
+    let digits = value.iter().all(u8::is_ascii_digit);
+    let length = std::str::from_utf8(value)
+        .ok()
+        .filter(|_| digits)
+        .and_then(|text| text.parse().ok())
+        .ok_or_else(|| FieldRefused::Form {
+            field: shown(field),
+        })?;
+    transaction.announce_length(Some(length));
+    Ok(0)
+}
+
+/// True if a program's touch of that field does nothing.
+pub(crate) fn is_ignored(transaction: &dyn Transaction, side: Side, field: &[u8]) -> bool {
+    let name = field.split(|&byte| byte == b':').next().unwrap_or_default();
+    rule(name, side, transaction.announces_length()) == Rule::Ignored
 }
 
 /// Sets (`Name: value`) or removes (`Name`) a field; nothing happens for an empty one. The value
@@ -111,10 +148,23 @@ pub(crate) fn set(
     }
     if !field.contains(&b':') {
         validate_name(field)?;
+        match rule(field, side, transaction.announces_length()) {
+            Rule::Ignored => return Ok(0),
+            Rule::Length => {
+                transaction.announce_length(None);
+                return Ok(0);
+            }
+            Rule::One | Rule::Free => {}
+        }
         return Ok(transaction.remove(side, field).map_or(0, u64::from));
     }
     validate(field)?;
-    let name = &field[..name_length(field).unwrap_or(0)];
+    let (name, value) = split(field);
+    match rule(name, side, transaction.announces_length()) {
+        Rule::Ignored => return Ok(0),
+        Rule::Length => return announce(transaction, field, value),
+        Rule::One | Rule::Free => {}
+    }
     match transaction.find(side, name) {
         Some((index, _)) => stored(
             transaction

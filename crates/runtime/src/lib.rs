@@ -32,6 +32,7 @@ mod config;
 mod counters;
 mod fields;
 mod filter;
+mod framing;
 mod holding;
 mod inputs;
 mod instance;

@@ -102,6 +102,15 @@ pub trait Transaction: Log {
     /// Removes the first field of that name and returns the header index that it had.
     fn remove(&mut self, side: Side, name: &[u8]) -> Option<u32>;
 
+    /// True while a filter is asked what it makes of a body: then it may say how long that will be.
+    fn announces_length(&self) -> bool {
+        false
+    }
+
+    /// The filter's output will have that length; `None`: it does not say. Only where
+    /// [`announces_length`](Transaction::announces_length).
+    fn announce_length(&mut self, _length: Option<u64>) {}
+
     /// Says whether and for how long the answer may be cached. False if this is no backend fetch.
     fn set_cacheable(
         &mut self,

@@ -64,22 +64,30 @@ fn field(guest: &dyn Guest, call: &'static str) -> Result<Vec<u8>, Abort> {
 }
 
 pub(super) fn append(guest: &mut dyn Guest, host: &mut Host<'_>) -> Result<Action, Abort> {
-    let call = "http_append";
-    let transaction = transaction(host, call)?;
-    let side = side(transaction, call, guest.registers().rdi)?;
-    let field = field(guest, call)?;
-    let result = fields::append(transaction, side, &field)
-        .map_err(|source| Abort::Field { call, source })?;
-    Ok(give(guest, result))
+    store(guest, host, "http_append", fields::append)
 }
 
 pub(super) fn set(guest: &mut dyn Guest, host: &mut Host<'_>) -> Result<Action, Abort> {
-    let call = "http_set";
+    store(guest, host, "http_set", fields::set)
+}
+
+fn store(
+    guest: &mut dyn Guest,
+    host: &mut Host<'_>,
+    call: &'static str,
+    store: fn(&mut dyn Transaction, Side, &[u8]) -> Result<u64, FieldRefused>,
+) -> Result<Action, Abort> {
     let transaction = transaction(host, call)?;
     let side = side(transaction, call, guest.registers().rdi)?;
     let field = field(guest, call)?;
     let result =
-        fields::set(transaction, side, &field).map_err(|source| Abort::Field { call, source })?;
+        store(transaction, side, &field).map_err(|source| Abort::Field { call, source })?;
+    if fields::is_ignored(transaction, side, &field) {
+        let field = fields::shown(&field);
+        host.note(&format!(
+            "{call}: {field:?} is ignored: it is about the connection"
+        ));
+    }
     Ok(give(guest, result))
 }
 

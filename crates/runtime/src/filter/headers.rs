@@ -21,6 +21,7 @@ pub(super) struct Recorder<'a> {
     transaction: &'a mut dyn Transaction,
     /// Names of the fields that it set or removed.
     changed: Vec<Vec<u8>>,
+    announced: Option<u64>,
 }
 
 /// What became of the fields.
@@ -36,6 +37,7 @@ impl<'a> Recorder<'a> {
         Self {
             transaction,
             changed: Vec::new(),
+            announced: None,
         }
     }
 
@@ -54,23 +56,24 @@ impl<'a> Recorder<'a> {
 
     /// Removes or weakens what the program has left as it was, and would be wrong now.
     pub(super) fn adjust(self) -> Adjusted {
-        let mut announced = None;
         for name in ABOUT_BYTES {
             if !self.has_changed(name) {
                 while self.transaction.remove(Side::Response, name).is_some() {}
-            } else if name == b"Content-Length"
-                && let Some((_, field)) = self.transaction.find(Side::Response, name)
-            {
-                announced = number(&field[name.len() + 1..]);
             }
         }
+        // However it was written before, and how often: it is there once.
+        let announced = self.announced.filter(|length| {
+            let field = format!("Content-Length: {length}");
+            let appended = self.transaction.append(Side::Response, field.as_bytes());
+            appended.is_ok()
+        });
         if !self.has_changed(ETAG)
             && let Some((_, field)) = self.transaction.find(Side::Response, ETAG)
         {
             weaken(self.transaction, &field[ETAG.len() + 1..]);
         }
         Adjusted {
-            changed: !self.changed.is_empty(),
+            changed: !self.changed.is_empty() || self.announced.is_some(),
             announced,
         }
     }
@@ -118,6 +121,14 @@ impl Transaction for Recorder<'_> {
         self.transaction.remove(side, name)
     }
 
+    fn announces_length(&self) -> bool {
+        true
+    }
+
+    fn announce_length(&mut self, length: Option<u64>) {
+        self.announced = length;
+    }
+
     fn set_cacheable(
         &mut self,
         cacheable: bool,
@@ -151,10 +162,6 @@ fn weaken(transaction: &mut dyn Transaction, value: &[u8]) {
     if fields::set(transaction, Side::Response, &weak).is_err() {
         transaction.remove(Side::Response, ETAG);
     }
-}
-
-fn number(text: &[u8]) -> Option<u64> {
-    std::str::from_utf8(text.trim_ascii()).ok()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -196,8 +203,48 @@ mod tests {
             fields::set(transaction, Side::Response, b"Content-Length: 5").unwrap();
             fields::set(transaction, Side::Response, b"ETag: \"x\"").unwrap();
         });
-        assert_eq!(left, ["Content-Length: 5", "ETag: \"x\""]);
+        assert_eq!(left, ["ETag: \"x\"", "Content-Length: 5"]);
         assert!(adjusted.changed);
         assert_eq!(adjusted.announced, Some(5));
+    }
+
+    #[test]
+    fn an_announced_length_replaces_every_other_one() {
+        let side = Side::Response;
+        for old in [
+            &[][..],
+            &["content-length: 9"],
+            &["Content-Length: 9", "CONTENT-LENGTH: 8"],
+        ] {
+            for new in [
+                "Content-Length: 5",
+                "content-length: 5",
+                "Content_Length: 5",
+            ] {
+                for add in [fields::append, fields::set] {
+                    let (left, adjusted) = adjusted(old, |transaction| {
+                        assert_eq!(add(transaction, side, b"Content-Length: 7"), Ok(0));
+                        assert_eq!(add(transaction, side, new.as_bytes()), Ok(0));
+                    });
+                    assert_eq!(left, ["Content-Length: 5"], "{old:?} {new}");
+                    assert_eq!(adjusted.announced, Some(5));
+                }
+            }
+            let (left, adjusted) = adjusted(old, |transaction| {
+                fields::append(transaction, side, b"Content-Length: 5").unwrap();
+                assert_eq!(fields::set(transaction, side, b"content-length"), Ok(0));
+            });
+            assert!(left.is_empty());
+            assert_eq!(adjusted.announced, None);
+        }
+        for wrong in ["-1", "+5", "5, 5", "0x5", "99999999999999999999"] {
+            adjusted(&[], |transaction| {
+                let field = format!("Content-Length: {wrong}");
+                assert!(
+                    fields::set(transaction, side, field.as_bytes()).is_err(),
+                    "{wrong}"
+                );
+            });
+        }
     }
 }
