@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::ffi::CStr;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use tinykvm_runtime::{Journal, Program, Programs};
 use tinykvm_vrt::private::VclPrivate;
@@ -28,11 +29,17 @@ impl Journal for RawLog {
     }
 }
 
+/// How long the load of a VCL may wait for programs, all of them together. The manager ends a child
+/// that does not answer its command within `cli_timeout`, 60 s.
+const LOAD_PATIENCE: Duration = Duration::from_secs(40);
+
 /// The private value of a VCL. Made while the VCL is loaded, freed when it is discarded.
 pub(crate) struct Vcl {
     pub(crate) programs: Programs,
     directors: RwLock<HashMap<String, Director>>,
     filters: RwLock<HashMap<String, Registration>>,
+    /// When its load began.
+    begun: Instant,
 }
 
 impl fmt::Debug for Vcl {
@@ -53,6 +60,7 @@ impl Vcl {
             programs: Programs::with_journal(Arc::new(RawLog)),
             directors: RwLock::default(),
             filters: RwLock::default(),
+            begun: Instant::now(),
         }
     }
 
@@ -77,6 +85,21 @@ impl Vcl {
         found.ok_or_else(|| {
             crate::counters::publish();
             format!("unknown program \"{}\"", name.escape_ascii()).into()
+        })
+    }
+
+    /// Waits, while the VCL is loaded, until a program is ready.
+    pub(crate) fn wait_for(&self, name: &str) -> Result<(), Failure> {
+        let program = self.program(Some(name.as_bytes()))?;
+        let left = LOAD_PATIENCE.saturating_sub(self.begun.elapsed());
+        program.wait_at_most(left).map_err(|reason| {
+            let late = match self.begun.elapsed() < LOAD_PATIENCE {
+                true => String::new(),
+                false => format!(
+                    "; the load of a VCL waits {LOAD_PATIENCE:?} at most (async=true does not wait)"
+                ),
+            };
+            format!("program \"{name}\": {reason}{late}").into()
         })
     }
 

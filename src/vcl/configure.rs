@@ -76,7 +76,7 @@ pub(crate) unsafe extern "C" fn vmod_start(
     ctx: *const ffi::vrt_ctx,
     vcl: *mut ffi::vmod_priv,
     program: ffi::VCL_STRING,
-    _async: ffi::VCL_BOOL,
+    background: ffi::VCL_BOOL,
     _debug: ffi::VCL_BOOL,
 ) -> ffi::VCL_BOOL {
     let start = |ctx: &mut Ctx<'_>| {
@@ -87,6 +87,9 @@ pub(crate) unsafe extern "C" fn vmod_start(
         vcl.programs
             .start(program)
             .map_err(|error| about(program, &error))?;
+        if background == 0 {
+            vcl.wait_for(program)?;
+        }
         Ok(1)
     };
     // SAFETY: the context that Varnish gave to this function.

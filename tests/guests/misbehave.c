@@ -6,7 +6,7 @@
  *   on_error        failed requests are answered with status 555 and the reason
  *   on_error_loop   as above, but the error function never ends
  *   on_error_crash  as above, but the error function crashes
- *   init_*          misbehaves before it is ready: assert, loop, hog, exit, return, respond
+ *   init_*          misbehaves before it is ready: assert, loop, sleep, hog, exit, return, respond
  */
 #include <assert.h>
 #include <signal.h>

@@ -76,6 +76,7 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 pub use connect_rules::{ConnectRuleError, ConnectRules, resolvers_in};
@@ -104,6 +105,12 @@ pub trait Host {
     /// means that the deadline is reached and the guest is to be stopped. With a zero duration
     /// it only asks whether there is time left.
     fn sleep(&mut self, duration: Duration) -> bool;
+
+    /// A descriptor that can be read from once the guest is to be stopped early; from then on
+    /// [`Self::sleep`] says that there is no time left.
+    fn interrupt(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
 
     /// The program did not get what it asked for. Told the first time per program (over all its
     /// forks) and kind, and then at the hundredth, the ten thousandth time, and so on: `count` says

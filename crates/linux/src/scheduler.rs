@@ -14,6 +14,7 @@
 //! is over and another one can run; to wake one does not give the processor away. While nobody can
 //! run the host waits, within the guest's budget.
 
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -303,7 +304,7 @@ impl Process {
         }
         let left = guest.time_left();
         let limit = time.map_or(left, |(_, time)| time.min(left));
-        let found = self.ready_in_host(limit);
+        let found = self.ready_in_host(limit, host.interrupt());
         if !host.sleep(Duration::ZERO) {
             return Idle::End(Flow::Deadline);
         }
@@ -322,16 +323,23 @@ impl Process {
     /// Looks at host descriptors without waiting.
     fn look_at_host(&mut self) {
         if self.state().waits_for_host() {
-            self.ready_in_host(Duration::ZERO);
+            self.ready_in_host(Duration::ZERO, None);
         }
     }
 
-    /// Waits for host descriptors of all threads, marks those that need not wait any more, and
-    /// returns how many descriptors are ready.
-    fn ready_in_host(&mut self, limit: Duration) -> Option<usize> {
+    /// Waits for host descriptors of all threads, or for `interrupt`, marks those that need not wait
+    /// any more, and returns how many descriptors are ready.
+    fn ready_in_host(
+        &mut self,
+        limit: Duration,
+        interrupt: Option<BorrowedFd<'_>>,
+    ) -> Option<usize> {
         let state = self.state();
         let waits: Vec<(u32, HostPoll)> = state.threads.iter().flat_map(host_polls).collect();
         let mut list: Vec<_> = waits.iter().map(|(_, poll)| poll_entry(poll)).collect();
+        list.extend(
+            interrupt.map(|descriptor| PollFd::from_borrowed_fd(descriptor, PollFlags::IN)),
+        );
         let timeout = Timespec {
             tv_sec: i64::try_from(limit.as_secs()).unwrap_or(i64::MAX),
             tv_nsec: i64::from(limit.subsec_nanos()),

@@ -21,6 +21,7 @@ use crate::fields::FieldRefused;
 use crate::journal::Journal;
 use crate::notices::Telling;
 use crate::output::{self, Output};
+use crate::start::Start;
 use crate::text::own_line;
 use crate::transaction::Transaction;
 
@@ -135,7 +136,12 @@ pub(crate) enum Abort {
 /// Where a program is in its life.
 pub(crate) enum Stage<'a> {
     /// In `main()`, before the wait call.
-    Init(&'a mut Registration),
+    Init {
+        /// What it says about itself.
+        registration: &'a mut Registration,
+        /// Its start, which may be called off.
+        start: &'a Start,
+    },
     /// Serving a request.
     Request {
         /// The request.

@@ -49,6 +49,7 @@ mod programs;
 mod response;
 mod run;
 mod spares;
+mod start;
 mod sync;
 mod text;
 mod transaction;

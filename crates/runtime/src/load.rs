@@ -17,6 +17,7 @@ use crate::journal::{Journal, Used};
 use crate::output::Output;
 use crate::permissions::{connect_rules, permissions};
 use crate::run::{Failure, Machine, RunLimits, Stop, run};
+use crate::start::Start;
 use crate::unreadable::{user, why_unreadable};
 use crate::verdict::Verdict;
 
@@ -101,6 +102,12 @@ pub(crate) enum LoadError {
     /// The thread that would load it can't be started.
     #[error("cannot start a thread to load the program: {0}")]
     Thread(io::Error),
+    /// A mistake in here.
+    #[error("a panic while the program was loaded, which is a bug of the module: {message}")]
+    Panic {
+        /// What it said.
+        message: String,
+    },
 }
 
 /// Whom the device was denied to.
@@ -145,6 +152,7 @@ pub(crate) fn load(
     name: &str,
     settings: Settings,
     journal: &Arc<dyn Journal>,
+    start: &Start,
 ) -> Result<Arc<Instance>, LoadError> {
     let path = settings.filename.clone();
     let image = Image::open(open_program(&path)?).map_err(|source| LoadError::Elf {
@@ -182,8 +190,9 @@ pub(crate) fn load(
         vdso: Some(VDSO).filter(|vdso| !vdso.is_empty()),
     };
     let booting = Booting::new(engine, &options).map_err(broken)?;
+    start.stop_with(booting.stopper());
     let process = process(name, &settings, permissions);
-    let booted = boot(name, &settings, booting, process, &**journal)?;
+    let booted = boot(name, &settings, booting, process, &**journal, start)?;
     Instance::new(name, settings, booted, Arc::clone(journal)).map_err(broken)
 }
 
@@ -234,6 +243,7 @@ fn boot(
     mut booting: Booting,
     mut process: Process,
     journal: &dyn Journal,
+    start: &Start,
 ) -> Result<Booted, LoadError> {
     let path = settings.filename.clone();
     let loaded = *booting.loaded();
@@ -253,7 +263,10 @@ fn boot(
     let mut output = Output::with_tail();
     let mut host = Host {
         program: name,
-        stage: Stage::Init(&mut registration),
+        stage: Stage::Init {
+            registration: &mut registration,
+            start,
+        },
         output: &mut output,
         journal: Some(journal),
         deadline,
@@ -264,7 +277,11 @@ fn boot(
         },
         by_syscall: false,
     };
-    let mut machine = Boot { booting, deadline };
+    let mut machine = Boot {
+        booting,
+        deadline,
+        start,
+    };
     let limits = RunLimits {
         time: settings.max_boot_time,
         key: Some("max_boot_time"),
@@ -330,15 +347,16 @@ fn explain(failure: &Failure, booting: &Booting) -> String {
 }
 
 /// A booting VM with its deadline.
-struct Boot {
+struct Boot<'a> {
     booting: Booting,
     deadline: Instant,
+    start: &'a Start,
 }
 
-impl Machine for Boot {
+impl Machine for Boot<'_> {
     fn go(&mut self) -> Result<Exit, EngineError> {
         let left = self.deadline.saturating_duration_since(Instant::now());
-        if left == Duration::ZERO {
+        if left == Duration::ZERO || self.start.is_off() {
             return Ok(Exit::Deadline);
         }
         self.booting.run(left)

@@ -9,10 +9,16 @@
 //!
 //! While a failed program is tried again in the background, requests are answered at once with
 //! the failure that is known. If its file changed they wait for the outcome.
+//!
+//! To close a program never waits for its start, which is called off, nor for a request.
+//!
+//! Locks: `state` before `settings`. Neither is held while a file is looked at, a line is logged,
+//! or something is made or dropped that belongs to a VM.
 
+use std::any::Any;
 use std::fmt;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
@@ -25,6 +31,8 @@ use crate::journal::Journal;
 use crate::load::{LoadError, Stamp, load, stamp};
 use crate::permissions::{Access, allow};
 use crate::response::Response;
+use crate::start::{Start, Turns};
+use crate::sync::lock;
 use crate::text::{own_line, printable};
 use crate::transaction::{CallRequest, Transaction};
 use crate::verdict::Verdict;
@@ -53,7 +61,6 @@ struct State {
     phase: Phase,
     failures: u32,
     waiters: usize,
-    loader: Option<JoinHandle<()>>,
 }
 
 enum Phase {
@@ -61,6 +68,9 @@ enum Phase {
     Starting {
         /// The failure before, if requests need not wait.
         known: Option<Failed>,
+        start: Arc<Start>,
+        /// When its turn came, if it did.
+        since: Option<Instant>,
     },
     Ready,
     Failed(Failed),
@@ -99,10 +109,6 @@ impl Unready {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Program {
     pub(crate) fn new(name: &str, settings: Settings, journal: Arc<dyn Journal>) -> Self {
         Self {
@@ -114,7 +120,6 @@ impl Program {
                 phase: Phase::Idle,
                 failures: 0,
                 waiters: 0,
-                loader: None,
             }),
             changed: Condvar::new(),
         }
@@ -139,6 +144,7 @@ impl Program {
             Phase::Failed(failed)
             | Phase::Starting {
                 known: Some(failed),
+                ..
             } => Some(failed.reason.clone()),
             _ => None,
         }
@@ -156,7 +162,7 @@ impl Program {
         if let Some(instance) = &*self.ready.load() {
             return call(instance, request, transaction, started);
         }
-        match self.wait_ready() {
+        match self.wait_ready(None) {
             Ok(instance) => call(&instance, request, transaction, started),
             Err(Unready { verdict, reason }) => {
                 refuse(&self.name, verdict, &reason, transaction, started)
@@ -168,7 +174,7 @@ impl Program {
     pub(crate) fn instance(self: &Arc<Self>) -> Result<Arc<Instance>, Unready> {
         match self.ready.load_full() {
             Some(instance) => Ok(instance),
-            None => self.wait_ready(),
+            None => self.wait_ready(None),
         }
     }
 
@@ -182,9 +188,19 @@ impl Program {
     /// # Errors
     /// The verdict that a request would get, and why.
     pub fn wait_until_ready(self: &Arc<Self>) -> Result<(), (Verdict, String)> {
-        self.wait_ready()
+        self.wait_ready(None)
             .map(|_| ())
             .map_err(|unready| (unready.verdict, unready.reason))
+    }
+
+    /// The same, but waits no longer than `patience`.
+    ///
+    /// # Errors
+    /// Why it is not ready.
+    pub fn wait_at_most(self: &Arc<Self>, patience: Duration) -> Result<(), String> {
+        self.wait_ready(Some(patience))
+            .map(|_| ())
+            .map_err(|unready| unready.reason)
     }
 
     /// Applies more configuration.
@@ -255,48 +271,62 @@ impl Program {
         }
     }
 
-    /// Gives everything back. Waits for a start that is under way.
-    pub(crate) fn close(&self) {
-        let loader = {
-            let mut state = lock(&self.state);
-            state.phase = Phase::Closed;
-            self.changed.notify_all();
-            state.loader.take()
-        };
-        if let Some(loader) = loader {
-            // It panicked or not: it is gone.
-            let _ = loader.join();
+    /// No request is served from now on, and a start that is under way is called off. Does not
+    /// wait for it: what it made is given back by the thread that made it.
+    pub(crate) fn turn_away(&self) {
+        let phase = std::mem::replace(&mut lock(&self.state).phase, Phase::Closed);
+        self.changed.notify_all();
+        if let Phase::Starting { start, .. } = phase {
+            start.call_off();
         }
+    }
+
+    /// Gives back everything that is not in use.
+    pub(crate) fn close(&self) {
+        self.turn_away();
         if let Some(instance) = self.ready.swap(None) {
             instance.close();
         }
     }
 
-    fn wait_ready(self: &Arc<Self>) -> Result<Arc<Instance>, Unready> {
+    /// Waits for the program's turn to start as long as for the start itself, but no longer than
+    /// `most` in all.
+    fn wait_ready(self: &Arc<Self>, most: Option<Duration>) -> Result<Arc<Instance>, Unready> {
+        let asked = Instant::now();
+        let file = self.file_after_failure();
         let mut state = lock(&self.state);
-        self.start_if_due(&mut state);
+        self.start_if_due(&mut state, file);
         let patience = lock(&self.settings).max_boot_time + START_SLACK;
-        let give_up = Instant::now() + patience;
         loop {
-            match &state.phase {
+            let since = match &state.phase {
                 Phase::Ready => break,
                 Phase::Closed => return Err(Unready::new("the program was unloaded")),
                 Phase::Failed(failed)
                 | Phase::Starting {
                     known: Some(failed),
-                } => {
-                    return Err(failed.unready());
-                }
-                Phase::Idle | Phase::Starting { known: None } => {}
-            }
+                    ..
+                } => return Err(failed.unready()),
+                Phase::Idle => None,
+                Phase::Starting { since, .. } => *since,
+            };
             if state.waiters >= START_WAITERS_MAX {
                 return Err(Unready::new(
                     "too many requests wait for the program's start",
                 ));
             }
-            let left = give_up.saturating_duration_since(Instant::now());
+            let end = since.unwrap_or(asked).max(asked) + patience;
+            let mut left = end.saturating_duration_since(Instant::now());
+            if let Some(most) = most {
+                left = left.min(most.saturating_sub(asked.elapsed()));
+            }
             if left.is_zero() {
-                return Err(Unready::new("the program is still starting"));
+                return Err(Unready::new(match since {
+                    Some(_) => "the program is still starting",
+                    None => {
+                        "the program still waits for its turn to start: as many others are \
+                         starting as there are processors"
+                    }
+                }));
             }
             state.waiters += 1;
             let (again, _) = self
@@ -312,12 +342,22 @@ impl Program {
             .ok_or_else(|| Unready::new("the program was unloaded"))
     }
 
-    /// Begins a start if there was none, or if it is time to try again.
-    fn start_if_due(self: &Arc<Self>, state: &mut State) {
+    /// The stamp of the file of a program that failed.
+    fn file_after_failure(&self) -> Option<Stamp> {
+        let failed = matches!(lock(&self.state).phase, Phase::Failed(_));
+        failed.then(|| {
+            let path = lock(&self.settings).filename.clone();
+            stamp(&path)
+        })
+    }
+
+    /// Begins a start if there was none, or if it is time to try again: `file` is what the program's
+    /// file is like, if that was looked at.
+    fn start_if_due(self: &Arc<Self>, state: &mut State, file: Option<Stamp>) {
         match &state.phase {
             Phase::Idle => self.spawn(state, None),
             Phase::Failed(failed) => {
-                let changed = failed.file != stamp(&lock(&self.settings).filename);
+                let changed = file.is_some_and(|file| file != failed.file);
                 if changed {
                     state.failures = 0;
                     self.spawn(state, None);
@@ -330,50 +370,81 @@ impl Program {
         }
     }
 
-    /// Starts the thread that loads the program.
+    /// Starts the thread that loads the program. It ends by itself, and nobody waits for it.
     fn spawn(self: &Arc<Self>, state: &mut State, known: Option<Failed>) {
-        let program = Arc::clone(self);
-        let thread = std::thread::Builder::new().name("tinykvm-load".to_owned());
-        // The one before has told its outcome, and so is ending.
-        if let Some(old) = state.loader.take() {
-            let _ = old.join();
-        }
-        match thread.spawn(move || program.load()) {
-            Ok(loader) => {
-                state.loader = Some(loader);
-                state.phase = Phase::Starting { known };
+        let begun = Start::new().and_then(|start| {
+            let start = Arc::new(start);
+            let (program, its) = (Arc::clone(self), Arc::clone(&start));
+            let thread = std::thread::Builder::new().name("tinykvm-load".to_owned());
+            thread.spawn(move || program.load(&its))?;
+            Ok(start)
+        });
+        match begun {
+            Ok(start) => {
+                state.phase = Phase::Starting {
+                    known,
+                    start,
+                    since: None,
+                };
             }
-            Err(error) => self.failed(state, &LoadError::Thread(error), None),
+            Err(error) => {
+                let error = LoadError::Thread(error);
+                self.journal
+                    .error(&own_line(&self.name, &reason_of(&error)));
+                Self::failed(state, &error, None);
+            }
         }
     }
 
     /// The loader thread.
-    fn load(&self) {
+    fn load(&self, start: &Start) {
+        let Some(turn) = Turns::shared().take(start) else {
+            return;
+        };
+        if let Phase::Starting { since, .. } = &mut lock(&self.state).phase {
+            *since = Some(Instant::now());
+        }
+        self.changed.notify_all();
         let settings = lock(&self.settings).clone();
         let file = stamp(&settings.filename);
-        let begun = Instant::now();
-        let result = load(&self.name, settings, &self.journal);
+        let result = catch_unwind(AssertUnwindSafe(|| self.try_to_load(settings, start)));
+        drop(turn);
+        let result = result.unwrap_or_else(|panic| {
+            let message = message_of(&*panic);
+            Err(LoadError::Panic { message })
+        });
         let mut state = lock(&self.state);
         match result {
-            Ok(instance) if !matches!(state.phase, Phase::Closed) => {
-                let text = format!("ready after {} ms", begun.elapsed().as_millis());
-                self.journal.log(&own_line(&self.name, &text));
+            // Its VMs are dropped here, by the thread that made them.
+            _ if matches!(state.phase, Phase::Closed) => {}
+            Ok(instance) => {
                 self.ready.store(Some(instance));
                 state.phase = Phase::Ready;
                 state.failures = 0;
             }
-            Ok(_) => {}
-            Err(error) => self.failed(&mut state, &error, file),
+            Err(error) => Self::failed(&mut state, &error, file),
         }
+        drop(state);
         self.changed.notify_all();
     }
 
-    fn failed(&self, state: &mut State, error: &LoadError, file: Stamp) {
-        if matches!(state.phase, Phase::Closed) {
-            return;
+    /// Loads the program, and logs what came of it.
+    fn try_to_load(&self, settings: Settings, start: &Start) -> Result<Arc<Instance>, LoadError> {
+        let begun = Instant::now();
+        let result = load(&self.name, settings, &self.journal, start);
+        let name = &self.name;
+        match &result {
+            _ if start.is_off() => {}
+            Ok(_) => {
+                let text = format!("ready after {} ms", begun.elapsed().as_millis());
+                self.journal.log(&own_line(name, &text));
+            }
+            Err(error) => self.journal.error(&own_line(name, &reason_of(error))),
         }
-        let reason = printable(error.to_string().as_bytes()).into_owned();
-        self.journal.error(&own_line(&self.name, &reason));
+        result
+    }
+
+    fn failed(state: &mut State, error: &LoadError, file: Stamp) {
         // Looking for KVM again costs nothing; booting a program that fails does.
         let pause = match error.verdict() {
             Verdict::NoKvm => FIRST_PAUSE,
@@ -382,11 +453,23 @@ impl Program {
         state.failures += 1;
         state.phase = Phase::Failed(Failed {
             verdict: error.verdict(),
-            reason,
+            reason: reason_of(error),
             retry: Instant::now() + pause.min(LONGEST_PAUSE),
             file,
         });
     }
+}
+
+/// Why a program could not be loaded, as text without control bytes.
+fn reason_of(error: &LoadError) -> String {
+    printable(error.to_string().as_bytes()).into_owned()
+}
+
+/// What a panic said.
+fn message_of(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("no message").to_owned()
 }
 
 impl fmt::Debug for Program {

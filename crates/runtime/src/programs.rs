@@ -122,8 +122,9 @@ impl Programs {
         Ok(())
     }
 
-    /// Gives every fork and template back, and waits for threads that load programs. Forks in use
-    /// follow when their responses are dropped. Calls from now on fail.
+    /// Gives every fork and template back. Forks in use follow when their responses are dropped, and
+    /// what is starting when its thread, which is told to stop, has noticed: nothing here waits for
+    /// a program. Calls from now on fail.
     pub fn close(&self) {
         let programs: Vec<_> = self
             .table
@@ -132,6 +133,9 @@ impl Programs {
             .values()
             .cloned()
             .collect();
+        for program in &programs {
+            program.turn_away();
+        }
         for program in programs {
             program.close();
         }

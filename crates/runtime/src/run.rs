@@ -1,5 +1,6 @@
 //! Runs a VM until the program has said something that its caller must decide about.
 
+use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
@@ -7,7 +8,7 @@ use tinykvm::{EngineError, Exception, Exit, Fork, Guest, Registers};
 use tinykvm_abi::calls;
 use tinykvm_linux::{Flow, Notice, Process, Stream};
 
-use crate::api::{Abort, Action, BadAnswer, Host, dispatch};
+use crate::api::{Abort, Action, BadAnswer, Host, Stage, dispatch};
 use crate::inputs::InputError;
 use crate::journal::Used;
 use crate::notices;
@@ -435,10 +436,26 @@ impl tinykvm_linux::Host for Host<'_> {
 
     fn sleep(&mut self, duration: Duration) -> bool {
         let left = self.deadline.saturating_duration_since(Instant::now());
-        if !duration.is_zero() {
-            std::thread::sleep(duration.min(left));
+        let pause = duration.min(left);
+        match self.stage {
+            Stage::Init { start, .. } => {
+                start.sleep(pause);
+                duration < left && !start.is_off()
+            }
+            _ => {
+                if !pause.is_zero() {
+                    std::thread::sleep(pause);
+                }
+                duration < left
+            }
         }
-        duration < left
+    }
+
+    fn interrupt(&self) -> Option<BorrowedFd<'_>> {
+        match self.stage {
+            Stage::Init { start, .. } => Some(start.descriptor()),
+            _ => None,
+        }
     }
 
     fn notice(&mut self, notice: Notice<'_>, count: u64) {

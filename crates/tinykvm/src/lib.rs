@@ -24,7 +24,7 @@ pub use guest::{
     Advice, BadAddress, Guest, MapError, MappedRange, PAGE_SIZE, Placement, Protection, Registers,
     Segment, VectorState,
 };
-pub use kvm::{DEVICE_PATH_VARIABLE, Requirement, ioctl_count, requirements};
+pub use kvm::{DEVICE_PATH_VARIABLE, Requirement, Stopper, ioctl_count, requirements};
 pub use machine::{
     BootOptions, Booting, Engine, Exception, Exit, Flavour, Fork, Limits, Loaded, Pieces,
     ResetReport, Template, backtrace,

@@ -148,7 +148,7 @@ pub(super) fn set_cacheable(guest: &mut dyn Guest, host: &mut Host<'_>) -> Resul
     let keep = host.fourth(guest.registers());
     let transaction = match &mut host.stage {
         Stage::Request { transaction, .. } => transaction,
-        Stage::Init(_) => return Ok(give(guest, MINUS_ONE)),
+        Stage::Init { .. } => return Ok(give(guest, MINUS_ONE)),
         Stage::Detached | Stage::Filter => {
             return Err(Abort::OnlyRequest {
                 call: "set_cacheable",

@@ -58,7 +58,7 @@ pub(crate) struct Registration {
 
 pub(super) fn function(guest: &mut dyn Guest, host: &mut Host<'_>) -> Result<Action, Abort> {
     let call = "register_func";
-    let Stage::Init(registration) = &mut host.stage else {
+    let Stage::Init { registration, .. } = &mut host.stage else {
         return Err(Abort::OnlyInit { call });
     };
     // The first is an int.
@@ -90,7 +90,7 @@ fn function_address(call: &'static str, address: u64) -> Result<u64, Abort> {
 pub(super) fn filter(guest: &mut dyn Guest, host: &mut Host<'_>) -> Result<Action, Abort> {
     let call = "set_filter";
     let shared = host.fourth(guest.registers());
-    let Stage::Init(registration) = &mut host.stage else {
+    let Stage::Init { registration, .. } = &mut host.stage else {
         return Err(Abort::OnlyInit { call });
     };
     let given = *guest.registers();
@@ -143,7 +143,7 @@ fn buffer(guest: &mut dyn Guest, length: u64) -> Result<u64, MapError> {
 
 pub(super) fn wait(host: &Host<'_>, paused: bool) -> Result<Action, Abort> {
     match &host.stage {
-        Stage::Init(_) => Ok(Action::Wait { paused }),
+        Stage::Init { .. } => Ok(Action::Wait { paused }),
         Stage::Request { answered: true, .. } if paused => Ok(Action::Wait { paused }),
         Stage::Request { .. } if paused => Err(Abort::OnlyInit {
             call: "wait_for_requests_paused without an answer to the request",
@@ -155,7 +155,7 @@ pub(super) fn wait(host: &Host<'_>, paused: bool) -> Result<Action, Abort> {
 }
 
 pub(super) fn make_ephemeral(guest: &mut dyn Guest, host: &mut Host<'_>) -> Result<Action, Abort> {
-    let Stage::Init(registration) = &mut host.stage else {
+    let Stage::Init { registration, .. } = &mut host.stage else {
         return Err(Abort::OnlyInit {
             call: "make_ephemeral",
         });

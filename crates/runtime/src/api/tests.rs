@@ -52,9 +52,13 @@ impl Bench {
     /// Makes a call in `main()`.
     fn in_init(&mut self, number: u32, arguments: [u64; 6]) -> Result<Action, Abort> {
         self.guest.set_hypercall(number, arguments);
+        let start = Start::new().expect("a pipe");
         let mut host = Host {
             program: "p",
-            stage: Stage::Init(&mut self.registration),
+            stage: Stage::Init {
+                registration: &mut self.registration,
+                start: &start,
+            },
             output: &mut self.output,
             journal: None,
             deadline: Instant::now(),

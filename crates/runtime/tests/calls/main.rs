@@ -9,6 +9,7 @@
 )]
 
 mod bodies;
+mod closing;
 mod descriptors;
 mod executable;
 mod faults;
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         state::cases(),
         loading::cases(),
         logging::cases(),
+        closing::cases(),
         threads::cases(),
         unique::cases(),
         descriptors::cases(),

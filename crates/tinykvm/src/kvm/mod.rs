@@ -1,6 +1,7 @@
 //! Every ioctl, and what goes with them: the vCPU's shared page, the dirty ring, the watchdog
 //! that ends a run at its deadline, the host's clocks.
 
+mod alarm;
 mod device;
 mod dirty_ring;
 pub(crate) mod time;
@@ -14,4 +15,5 @@ pub(crate) use dirty_ring::DirtyRing;
 pub use vcpu::ioctl_count;
 pub(crate) use vcpu::{Stop, Vcpu};
 pub(crate) use vm::{SlotKind, Vm};
+pub use watchdog::Stopper;
 pub(crate) use watchdog::{Registration, Timer, Watchdog, with_signal_blocked};

@@ -7,20 +7,16 @@
 //! thread a signal whose handler does nothing: `KVM_RUN` returns EINTR.
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::Vcpu;
+use super::alarm::Alarm;
 use super::time::monotonic_now;
 use crate::EngineError;
 use crate::units::nanoseconds;
 
-/// The watchdog is about to interrupt the vCPU.
-const KICKING: u64 = 1;
-/// The vCPU was interrupted.
-const KICKED: u64 = 2;
-const FLAGS: u64 = 3;
 /// The watchdog looks for new deadlines at most this often, in nanoseconds: a shorter limit may be
 /// passed by this much, but cannot make the watchdog spin.
 const FINEST: u64 = 500_000;
@@ -49,75 +45,6 @@ fn signal() -> i32 {
     libc::SIGRTMIN() + SIGNAL_OFFSET
 }
 
-/// A point in time at which the watchdog interrupts a vCPU: 0, or nanoseconds of the monotonic
-/// clock with the two flag bits below.
-#[derive(Debug, Default)]
-struct Alarm(AtomicU64);
-
-impl Alarm {
-    fn set(&self, at: u64) {
-        self.0.store((at | FLAGS) ^ FLAGS, Ordering::Release);
-    }
-
-    /// As [`Self::set`], in one order with all sequentially consistent accesses.
-    fn set_in_order(&self, at: u64) {
-        self.0.store((at | FLAGS) ^ FLAGS, Ordering::SeqCst);
-    }
-
-    fn is_set(&self) -> bool {
-        self.0.load(Ordering::SeqCst) != 0
-    }
-
-    /// Takes it back. True if the vCPU was interrupted for it; no signal is on its way then.
-    fn clear(&self) -> bool {
-        loop {
-            let state = self.0.load(Ordering::Acquire);
-            match state & FLAGS {
-                _ if state == 0 => return false,
-                0 => {
-                    let taken =
-                        self.0
-                            .compare_exchange(state, 0, Ordering::AcqRel, Ordering::Relaxed);
-                    if taken.is_ok() {
-                        return false;
-                    }
-                }
-                KICKED => {
-                    self.0.store(0, Ordering::Relaxed);
-                    return true;
-                }
-                _ => std::hint::spin_loop(),
-            }
-        }
-    }
-
-    /// True if it has passed and the vCPU is being interrupted for it.
-    fn fired(&self) -> bool {
-        self.0.load(Ordering::Acquire) & FLAGS != 0
-    }
-
-    /// Calls `kick` if it has passed. Returns it if it is to come.
-    fn check(&self, now: u64, kick: impl FnOnce()) -> Option<u64> {
-        let state = self.0.load(Ordering::Acquire);
-        if state == 0 || state & FLAGS != 0 {
-            return None;
-        }
-        if state > now {
-            return Some(state);
-        }
-        let kicking = state | KICKING;
-        if self
-            .0
-            .compare_exchange(state, kicking, Ordering::AcqRel, Ordering::Relaxed)
-            .is_ok()
-        {
-            kick();
-            self.0.store(state | KICKED, Ordering::Release);
-        }
-        None
-    }
-}
-
 /// The deadline of one vCPU, and the end of a thread's time slice within it.
 #[derive(Debug)]
 pub(crate) struct Timer {
@@ -130,6 +57,8 @@ pub(crate) struct Timer {
     shortest_slice: AtomicU64,
     /// How often in a row the watchdog found no slice.
     idle_looks: AtomicU32,
+    /// The vCPU is to be stopped: every deadline has passed.
+    stopped: AtomicBool,
     /// `kvm_run.immediate_exit` of the vCPU; 0 once that is gone.
     immediate_exit: Mutex<usize>,
     watchdog: Arc<Shared>,
@@ -167,6 +96,9 @@ impl Timer {
     /// are short, and many programs have none for a long time: then they no longer count, until
     /// the next one wakes the watchdog.
     fn patience(&self) -> u64 {
+        if self.stopped.load(Ordering::SeqCst) {
+            return FINEST;
+        }
         let slice = self.shortest_slice.load(Ordering::SeqCst);
         if slice != u64::MAX {
             let idle = match self.slice.is_set() {
@@ -223,10 +155,18 @@ impl Timer {
 
     /// Time from `now` (monotonic nanoseconds) to the deadline; the longest there is without one.
     pub(crate) fn left(&self, now: u64) -> Duration {
-        match self.deadline.0.load(Ordering::Acquire) & !FLAGS {
-            0 => Duration::MAX,
-            deadline => Duration::from_nanos(deadline.saturating_sub(now)),
+        match self.deadline.time() {
+            None => Duration::MAX,
+            Some(deadline) => Duration::from_nanos(deadline.saturating_sub(now)),
         }
+    }
+
+    /// Stops the vCPU: each of its runs ends as if its deadline had passed, by the way that it
+    /// always ends by, so that nothing here has to be known about where its thread is.
+    fn stop(&self) {
+        self.stopped.store(true, Ordering::SeqCst);
+        drop(lock(&self.watchdog.timers));
+        self.watchdog.changed.notify_one();
     }
 
     /// True if the deadline has passed and the vCPU was interrupted for it.
@@ -236,7 +176,11 @@ impl Timer {
 
     /// Interrupts the vCPU if its time has passed. Returns when it has to be looked at again.
     fn check(&self, now: u64) -> Option<u64> {
-        let deadline = self.deadline.check(now, || self.kick());
+        let due = match self.stopped.load(Ordering::SeqCst) {
+            true => u64::MAX,
+            false => now,
+        };
+        let deadline = self.deadline.check(due, || self.kick());
         let slice = self.slice.check(now, || self.kick());
         deadline.into_iter().chain(slice).min()
     }
@@ -264,6 +208,25 @@ impl Timer {
 /// Keeps a timer known to the watchdog. Must be dropped before its vCPU.
 #[derive(Debug)]
 pub(crate) struct Registration(Arc<Timer>);
+
+/// Stops a guest from another thread; see [`Booting::stopper`](crate::Booting::stopper).
+#[derive(Debug, Clone)]
+pub struct Stopper(Arc<Timer>);
+
+impl Stopper {
+    /// From now on each run of the guest ends at once, as if its time limit had passed, and so does
+    /// one that is under way. Does not wait for it.
+    pub fn stop(&self) {
+        self.0.stop();
+    }
+}
+
+impl Registration {
+    /// What stops the vCPU for good.
+    pub(crate) fn stopper(&self) -> Stopper {
+        Stopper(Arc::clone(&self.0))
+    }
+}
 
 impl std::ops::Deref for Registration {
     type Target = Timer;
@@ -312,6 +275,7 @@ impl Watchdog {
             shortest: AtomicU64::new(u64::MAX),
             shortest_slice: AtomicU64::new(u64::MAX),
             idle_looks: AtomicU32::new(0),
+            stopped: AtomicBool::new(false),
             immediate_exit: Mutex::new(vcpu.immediate_exit() as usize),
             watchdog: Arc::clone(&self.shared),
         });
@@ -424,24 +388,6 @@ pub(crate) fn with_signal_blocked<T>(work: impl FnOnce() -> T) -> T {
 mod tests {
     use super::*;
 
-    #[test]
-    fn an_alarm_rings_once_when_its_time_has_come() {
-        let (alarm, rings) = (Alarm::default(), Cell::new(0));
-        let check = |now| alarm.check(now, || rings.set(rings.get() + 1));
-        assert_eq!(check(u64::MAX), None, "not set");
-        alarm.set(1000);
-        assert_eq!(
-            (check(999), rings.get(), alarm.fired()),
-            (Some(1000), 0, false)
-        );
-        assert_eq!((check(1000), rings.get(), alarm.fired()), (None, 1, true));
-        assert_eq!((check(2000), rings.get()), (None, 1));
-        assert!(alarm.clear() && !alarm.clear());
-        alarm.set(3001);
-        assert!(!alarm.clear(), "taken back in time");
-        assert_eq!((check(u64::MAX), rings.get()), (None, 1));
-    }
-
     fn timer() -> Timer {
         Timer {
             deadline: Alarm::default(),
@@ -450,9 +396,22 @@ mod tests {
             shortest: AtomicU64::new(u64::MAX),
             shortest_slice: AtomicU64::new(u64::MAX),
             idle_looks: AtomicU32::new(0),
+            stopped: AtomicBool::new(false),
             immediate_exit: Mutex::new(0),
             watchdog: Arc::default(),
         }
+    }
+
+    #[test]
+    fn every_deadline_of_a_guest_that_is_stopped_has_passed() {
+        install_handler().expect("a handler");
+        let timer = timer();
+        timer.arm(1_000_000, Duration::from_secs(3600));
+        assert!(timer.check(1_000_000).is_some() && !timer.fired());
+        timer.stop();
+        assert_eq!(timer.patience(), FINEST);
+        assert_eq!(timer.check(1_000_000), None);
+        assert!(timer.fired());
     }
 
     #[test]

@@ -25,7 +25,7 @@ use crate::plan::layout::{
     SYSTEM_HOST_PAGE, SYSTEM_VDSO, USER_STUBS,
 };
 use crate::units::{page_down, page_up, to_usize};
-use crate::{EngineError, MapError, PAGE_SIZE, Placement, Protection, Registers};
+use crate::{EngineError, MapError, PAGE_SIZE, Placement, Protection, Registers, Stopper};
 
 /// What a program may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -240,6 +240,12 @@ impl Booting {
             rflags,
             ..Registers::default()
         };
+    }
+
+    /// What stops this guest from another thread.
+    #[must_use]
+    pub fn stopper(&self) -> Stopper {
+        self.core.timer.stopper()
     }
 
     /// Runs until the program asks for something, at most for `budget` of wall time.
