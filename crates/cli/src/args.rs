@@ -36,9 +36,9 @@ pub(crate) enum Command {
     /// Says whether programs can run on this host, and what to do if not; or what files a program
     /// needs to start.
     Doctor(Doctor),
-    /// Runs a program with everything allowed, and prints the permissions that it needed.
+    /// Runs a program with everything allowed, and prints the permissions that it needed, as VCL.
     ///
-    /// Everything means all files and the network that you have: only for programs you trust.
+    /// Without --url, --arg, --body or the like it is only started. Everything means all files and the network that you have: only for programs you trust.
     Learn(Learn),
 }
 
@@ -270,9 +270,14 @@ pub(crate) struct Learn {
     #[arg(long, allow_hyphen_values = true)]
     pub(crate) url: Vec<String>,
 
-    /// Print only JSON, as it can be given to `--config`.
+    /// Print JSON, as it can be given to `--config`, instead of VCL.
     #[arg(long)]
     pub(crate) json: bool,
+
+    /// Run the program once, and print rules for all that it used. Without this, the rules are
+    /// tried: the program is run with them alone, and without each.
+    #[arg(long)]
+    pub(crate) once: bool,
 
     #[command(flatten)]
     pub(crate) fields: Fields,

@@ -33,6 +33,17 @@ impl Request {
 }
 
 impl Fields {
+    /// True if anything of a request is said.
+    pub(crate) fn is_given(&self) -> bool {
+        let Self {
+            arg,
+            method,
+            body,
+            header,
+        } = self;
+        !arg.is_empty() || method.is_some() || body.is_some() || !header.is_empty()
+    }
+
     /// Reads the body and checks the fields of a request with this URL.
     pub(crate) fn prepare(&self, url: &str) -> Result<Prepared, Error> {
         let body = self.body.as_deref().map(read_body).transpose()?;

@@ -1,150 +1,47 @@
 //! `tinykvm learn`: what does a program need of the host?
+//!
+//! It is run with everything allowed, which tells what it uses; twice, if it creates files, since
+//! names may be random. What it used becomes rules. Then it is run with these rules alone, and
+//! without each of them: what makes no difference is not needed.
 
+mod record;
 mod reduce;
+mod trial;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use tinykvm_runtime::{Journal, Used, Verdict};
+use serde_json::json;
+use tinykvm_runtime::Verdict;
 
 use crate::args::Learn;
+use crate::call::Prepared;
 use crate::console::{Error, print, status};
-use crate::rules::{Rules, is_speakable};
+use crate::rules::Rules;
+use record::{MOST, Record, Recorder};
+use trial::{Bench, Outcome};
 
 const WARNING: &str = "\
 tinykvm: WARNING: while it is learned what the program needs, it has all files and the network
-tinykvm: of the user who runs this. Do this only with programs that you trust.
+tinykvm: of the user who runs this. Do this only with programs that you trust. It is started, and
+tinykvm: the requests are made, several times (--once: one time, and no rule is tried).
 ";
 
 /// What this can't find out.
 const REMARKS: &str = "\
-tinykvm: this is what this run needed; other requests may need more. Not learned: files that
-tinykvm: were looked for and do not exist, and variables of the environment. Rules in --config
-tinykvm: are not repeated.
+tinykvm: this is what these requests needed; others may need more. Not learned: variables of the
+tinykvm: environment. Rules in --config are not repeated.
 ";
 
-/// The most paths, and places, that are recorded.
-const MOST: usize = 100_000;
-
-/// How a path was used.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Use {
-    /// It was to be changed.
-    write: bool,
-    /// It was opened, or something else than looking at its metadata.
-    opened: bool,
-    /// It may have been created.
-    created: bool,
-}
-
-/// Everything that was used.
-#[derive(Debug, Default)]
-struct Record {
-    paths: BTreeMap<String, Use>,
-    places: BTreeSet<String>,
-    /// Memory was to be written and executed.
-    exec_memory: bool,
-    /// What no rule can name.
-    unspeakable: BTreeSet<String>,
-    /// There was more.
-    full: bool,
-}
-
-/// Records what a program uses; its output goes to standard error.
-#[derive(Debug, Default)]
-struct Recorder(Mutex<Record>);
-
-impl Journal for Recorder {
-    fn log(&self, line: &str) {
-        eprintln!("{line}");
-    }
-
-    // The failure that this is about is what the command's result says.
-    fn error(&self, _: &str) {}
-
-    fn used(&self, used: Used<'_>) {
-        let mut record = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let what = match used {
-            Used::Place(place) => place.as_bytes(),
-            Used::Path { path, .. } => path,
-            Used::ExecMemory => {
-                record.exec_memory = true;
-                return;
-            }
-        };
-        let text = match std::str::from_utf8(what) {
-            Ok(text) if is_speakable(text) => text.to_owned(),
-            _ => {
-                let text = String::from_utf8_lossy(what).into_owned();
-                if record.unspeakable.len() < MOST {
-                    record.unspeakable.insert(text);
-                }
-                return;
-            }
-        };
-        match used {
-            Used::Place(_) if record.places.len() < MOST => {
-                record.places.insert(text);
-            }
-            Used::Path { call, write, .. } if record.paths.len() < MOST => {
-                let known = record.paths.entry(text).or_default();
-                known.write |= write;
-                known.opened |= !only_looks(call);
-                known.created |= write && creates(call);
-            }
-            _ => record.full = true,
-        }
-    }
-}
-
-fn only_looks(call: &str) -> bool {
-    matches!(
-        call,
-        "stat" | "lstat" | "newfstatat" | "statx" | "access" | "faccessat" | "faccessat2"
-    )
-}
-
-fn creates(call: &str) -> bool {
-    [
-        "open", "creat", "mkdir", "mknod", "rename", "link", "symlink",
-    ]
-    .iter()
-    .any(|start| call.starts_with(start))
-}
-
-/// Runs the program with everything allowed, and prints what it used.
+/// Runs the program with everything allowed, and prints what it needs.
 pub(crate) fn learn(options: &Learn) -> Result<ExitCode, Error> {
-    let requests = options.url.iter().map(|url| options.fields.prepare(url));
-    let requests: Vec<_> = requests.collect::<Result<_, _>>()?;
-    let recorder = Arc::new(Recorder::default());
-    let journal = Arc::clone(&recorder);
-    let configured = options.target.configure_with("{}", |_| journal)?;
-    let program = &configured.program;
-    configured.set_main_arguments(&options.main)?;
-    configured.programs.audit(program.name())?;
+    let requests = requests(options)?;
     eprint!("{WARNING}");
-    let mut worst = Verdict::Ok;
-    match program.wait_until_ready() {
-        Ok(()) => {
-            for request in &requests {
-                let mut transaction = request.transaction();
-                let response = program.call(&request.request(), &mut transaction);
-                for line in &transaction.errors {
-                    eprintln!("{line}");
-                }
-                eprintln!("tinykvm: answered with status {}", response.status);
-                if response.verdict != Verdict::Ok {
-                    worst = response.verdict;
-                }
-            }
-        }
-        Err((verdict, reason)) => {
-            eprintln!("tinykvm: {verdict}: {reason}");
-            worst = verdict;
-        }
+    let (mut record, outcome, name, file) = audit(options, &requests, true)?;
+    let worst = outcome.worst();
+    if !options.once && record.has_created() {
+        record.add(audit(options, &requests, false)?.0);
     }
-    let record = recorder.0.lock().unwrap_or_else(PoisonError::into_inner);
     for path in &record.unspeakable {
         eprintln!("tinykvm: {path:?} was used, but no rule can name it");
     }
@@ -152,25 +49,115 @@ pub(crate) fn learn(options: &Learn) -> Result<ExitCode, Error> {
         eprintln!("tinykvm: more than {MOST} paths were used: what is printed is not all");
     }
     let home = std::env::var("HOME").unwrap_or_default();
-    let rules = Rules {
+    let mut rules = Rules {
         exec_memory: record.exec_memory,
-        ..reduce::reduce(&record.paths, &record.places, &home)
+        ..reduce::reduce(&record.paths, &record.places, &home, &name)
     };
+    for directory in &rules.unnamed {
+        eprintln!(
+            "tinykvm: files with random names are created in {directory}: no rule allows that, \
+             since it would be one about all of {directory}; give the program another directory"
+        );
+    }
+    let mut spare = Rules::default();
+    if !options.once && worst == Verdict::Ok {
+        let bench = Bench {
+            options,
+            requests: &requests,
+        };
+        spare = bench.minimize(&mut rules, &outcome)?;
+    }
+    if let Some(directory) = rules.temporary() {
+        eprintln!("tinykvm: make the directory first, for the user of Varnish: {directory}");
+    }
     eprint!("{REMARKS}");
-    print(report(options, program.name(), &configured.file, &rules)?.as_bytes())?;
+    let text = if options.json {
+        for rule in spare.vcl(&name).lines() {
+            eprintln!("tinykvm: not needed for these requests: {}", rule.trim());
+        }
+        let json = serde_json::to_string_pretty(&rules.json())
+            .map_err(|error| Error::Argument(error.to_string()))?;
+        format!("{json}\n")
+    } else {
+        vcl(options, &name, &file, &rules, &spare)?
+    };
+    print(text.as_bytes())?;
     Ok(status(worst))
 }
 
-/// What is printed: VCL, and the same as JSON.
-fn report(options: &Learn, name: &str, file: &str, rules: &Rules) -> Result<String, Error> {
-    let json = serde_json::to_string_pretty(&rules.json())
-        .map_err(|error| Error::Argument(error.to_string()))?;
-    if options.json {
-        return Ok(format!("{json}\n"));
+/// The requests that the options describe: one for each URL, and one if there is anything else.
+fn requests(options: &Learn) -> Result<Vec<Prepared>, Error> {
+    let fields = &options.fields;
+    if options.url.is_empty() && fields.is_given() {
+        return Ok(vec![fields.prepare("/")?]);
     }
-    let file = serde_json::json!({ "filename": file });
-    let vcl = rules.vcl(name);
-    Ok(format!(
-        "sub vcl_init {{\n    tinykvm.configure(\"{name}\", {{\"{file}\"}});\n{vcl}}}\n\n{json}\n"
-    ))
+    options.url.iter().map(|url| fields.prepare(url)).collect()
+}
+
+/// Runs the program with everything allowed: what it used, what came of it, its name and file.
+fn audit(
+    options: &Learn,
+    requests: &[Prepared],
+    aloud: bool,
+) -> Result<(Record, Outcome, String, String), Error> {
+    let recorder = Arc::new(Recorder::new(aloud));
+    let journal = Arc::clone(&recorder);
+    let configured = options.target.configure_with("{}", |_| journal)?;
+    configured.set_main_arguments(&options.main)?;
+    let name = configured.program.name().to_owned();
+    configured.programs.audit(&name)?;
+    let outcome = trial::run(&configured, requests, aloud);
+    configured.programs.close();
+    Ok((recorder.take(), outcome, name, configured.file))
+}
+
+/// VCL for a file of its own, or to be pasted into one.
+fn vcl(
+    options: &Learn,
+    name: &str,
+    file: &str,
+    rules: &Rules,
+    spare: &Rules,
+) -> Result<String, Error> {
+    let mut text = "import tinykvm;\n\nsub vcl_init {\n".to_owned();
+    let mut configure = |json: &str| -> Result<(), Error> {
+        // Unlike {" "}, this can have all JSON in it: there, no string ends before another begins.
+        if json.contains("\"\"\"") {
+            let what = "a comment in --config has three quotes, which VCL would take for the end";
+            return Err(Error::Argument(what.to_owned()));
+        }
+        text.push_str(&format!(
+            "    tinykvm.configure(\"{name}\", \"\"\"{json}\"\"\");\n"
+        ));
+        Ok(())
+    };
+    let document = options.target.document()?;
+    let given = document.as_ref().filter(|given| given.file().is_some());
+    if given.is_none() || options.target.program.is_some() {
+        configure(&json!({ "filename": file }).to_string())?;
+    }
+    if let Some(document) = &document {
+        configure(document.text().trim())?;
+    }
+    let arguments = &options.main.arguments;
+    if !arguments.is_empty() {
+        let arguments: Option<Vec<_>> = arguments.iter().map(|one| one.to_str()).collect();
+        let arguments = arguments.ok_or_else(|| {
+            Error::Argument("an argument of main() is not UTF-8: JSON can't have it".to_owned())
+        })?;
+        configure(&json!({ "main_arguments": arguments }).to_string())?;
+    }
+    if let Some(json) = rules.only_json() {
+        configure(&json.to_string())?;
+    }
+    text.push_str(&rules.vcl(name));
+    let spare = spare.vcl(name);
+    if !spare.is_empty() {
+        text.push_str("    # Used, but these requests were answered in the same way without:\n");
+        for rule in spare.lines() {
+            text.push_str(&format!("    # {}\n", rule.trim()));
+        }
+    }
+    text.push_str("}\n");
+    Ok(text)
 }

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 /// How much of a path a rule is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Extent {
     /// A file.
     File,
@@ -13,27 +13,123 @@ pub(crate) enum Extent {
     Tree,
 }
 
+/// What the directory for temporary files is called that a program has for itself.
+const TEMPORARY: &str = "/var/lib/tinykvm";
+
 /// One path.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct PathRule {
     /// Absolute, without a slash at the end.
     pub(crate) path: String,
     pub(crate) extent: Extent,
     pub(crate) writable: bool,
+    /// What the program has there is this directory: others should not see what it writes, nor it
+    /// what others do.
+    pub(crate) instead: Option<String>,
 }
 
 /// What a program may have.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Rules {
     pub(crate) libraries: bool,
     pub(crate) paths: Vec<PathRule>,
     pub(crate) connect: Vec<String>,
     /// Memory may be written and executed.
     pub(crate) exec_memory: bool,
+    /// Directories in which files with random names are created, and that no rule may be about.
+    pub(crate) unnamed: Vec<String>,
+}
+
+/// One of the rules.
+#[derive(Debug, Clone)]
+pub(crate) enum Single {
+    ExecMemory,
+    Connect(String),
+    Path(PathRule),
+    Libraries,
+}
+
+impl Single {
+    /// All of them, the largest rights first, with those together of which none or few may be
+    /// needed.
+    pub(crate) fn groups(rules: &Rules) -> Vec<Vec<Self>> {
+        let mut all = Vec::new();
+        if rules.exec_memory {
+            all.push(vec![Self::ExecMemory]);
+        }
+        all.extend(
+            rules
+                .connect
+                .iter()
+                .map(|place| vec![Self::Connect(place.clone())]),
+        );
+        for writable in [true, false] {
+            for extent in [Extent::Tree, Extent::Names, Extent::File] {
+                let paths = rules.paths.iter();
+                let paths = paths.filter(|path| (path.writable, path.extent) == (writable, extent));
+                let group: Vec<_> = paths.cloned().map(Self::Path).collect();
+                if !group.is_empty() {
+                    all.push(group);
+                }
+            }
+        }
+        if rules.libraries {
+            all.push(vec![Self::Libraries]);
+        }
+        all
+    }
 }
 
 impl Rules {
-    /// Lines for `vcl_init`.
+    /// Takes one out.
+    pub(crate) fn take(&mut self, single: &Single) {
+        match single {
+            Single::ExecMemory => self.exec_memory = false,
+            Single::Libraries => self.libraries = false,
+            Single::Connect(place) => self.connect.retain(|other| other != place),
+            Single::Path(path) => self.paths.retain(|other| other != path),
+        }
+    }
+
+    /// Adds one.
+    pub(crate) fn add(&mut self, single: Single) {
+        match single {
+            Single::ExecMemory => self.exec_memory = true,
+            Single::Libraries => self.libraries = true,
+            Single::Connect(place) => self.connect.push(place),
+            Single::Path(path) => self.paths.push(path),
+        }
+    }
+
+    /// Puts them in order.
+    pub(crate) fn sort(&mut self) {
+        self.connect.sort();
+        self.paths.sort();
+    }
+
+    /// The directory that the program has for its temporary files alone, if it needs one.
+    pub(crate) fn temporary(&self) -> Option<&str> {
+        self.paths.iter().find_map(|path| path.instead.as_deref())
+    }
+
+    /// The same with another directory for temporary files.
+    pub(crate) fn with_temporary(&self, directory: Option<&str>) -> Self {
+        let mut rules = self.clone();
+        let replaced = rules.paths.iter_mut().filter(|path| path.instead.is_some());
+        for path in replaced {
+            path.instead = directory.map(str::to_owned);
+        }
+        rules
+    }
+
+    /// The rules that `allow()` can't say.
+    pub(crate) fn only_json(&self) -> Option<Value> {
+        let paths = self.paths.iter().filter(|path| path.instead.is_some());
+        let paths: Vec<_> = paths.map(PathRule::json).collect();
+        (!paths.is_empty()).then(|| json!({ "allowed_paths": paths }))
+    }
+
+    /// Lines for `vcl_init`, but for those in [`only_json`](Self::only_json).
     pub(crate) fn vcl(&self, name: &str) -> String {
         let mut text = String::new();
         let mut allow = |kind: &str, what: &str| {
@@ -43,7 +139,7 @@ impl Rules {
         if self.libraries {
             allow("read", "libraries");
         }
-        for rule in &self.paths {
+        for rule in self.paths.iter().filter(|path| path.instead.is_none()) {
             let slash = match rule.extent {
                 Extent::Tree => "/",
                 Extent::File | Extent::Names => "",
@@ -84,12 +180,27 @@ impl Rules {
 }
 
 impl PathRule {
+    /// A directory of the program's own in the place of one that all share.
+    pub(crate) fn own_temporary(path: &str, program: &str) -> Self {
+        Self {
+            path: path.to_owned(),
+            extent: Extent::Tree,
+            writable: true,
+            instead: Some(format!("{TEMPORARY}/{program}{path}")),
+        }
+    }
+
     fn json(&self) -> Value {
-        if self.extent == Extent::File && !self.writable {
+        if self.extent == Extent::File && !self.writable && self.instead.is_none() {
             return json!(self.path);
         }
         let mut rule = Map::new();
-        rule.insert("real".to_owned(), json!(self.path));
+        if let Some(instead) = &self.instead {
+            rule.insert("real".to_owned(), json!(instead));
+            rule.insert("virtual".to_owned(), json!(self.path));
+        } else {
+            rule.insert("real".to_owned(), json!(self.path));
+        }
         rule.insert("prefix".to_owned(), json!(self.extent == Extent::Tree));
         if self.writable {
             rule.insert("writable".to_owned(), Value::Bool(true));

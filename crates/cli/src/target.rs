@@ -46,10 +46,7 @@ impl Target {
         extra: &str,
         journal: impl FnOnce(&str) -> Arc<J>,
     ) -> Result<Configured, Error> {
-        let document = match &self.config {
-            Some(config) => Some(Document::parse(&text_of(config)?)?),
-            None => None,
-        };
+        let document = self.document()?;
         let file = self.file(document.as_ref())?;
         let name = match (&self.name, document.as_ref().and_then(Document::name)) {
             (Some(name), _) => name.clone(),
@@ -75,6 +72,14 @@ impl Target {
             program,
             file,
         })
+    }
+
+    /// The configuration that the user gives.
+    pub(crate) fn document(&self) -> Result<Option<Document>, Error> {
+        match &self.config {
+            Some(config) => Ok(Some(Document::parse(&text_of(config)?)?)),
+            None => Ok(None),
+        }
     }
 
     /// The program's file, absolute: that of the command line, else that of the configuration.

@@ -29,6 +29,7 @@ fn main() -> ExitCode {
         Case::kvm("memory to write and to execute", exec_memory),
         Case::kvm("rules of the configuration are not repeated", configured),
         Case::kvm("a program that ends with an error", ends),
+        Case::kvm("links, random names, and a request by its body", odd_files),
     ])
 }
 
@@ -192,16 +193,15 @@ fn libraries() -> Result<(), String> {
     Ok(())
 }
 
-/// Takes so many connections, and checks what comes.
-fn hears(listener: TcpListener, count: usize) -> thread::JoinHandle<()> {
+/// Takes connections, and checks what comes, while the test runs.
+fn hears(listener: TcpListener) {
     thread::spawn(move || {
-        for _ in 0..count {
+        for connection in listener.incoming() {
             let mut text = String::new();
-            let (mut connection, _) = listener.accept().unwrap();
-            connection.read_to_string(&mut text).unwrap();
+            connection.unwrap().read_to_string(&mut text).unwrap();
             assert_eq!(text, "hello");
         }
-    })
+    });
 }
 
 fn connection() -> Result<(), String> {
@@ -211,8 +211,7 @@ fn connection() -> Result<(), String> {
     let place = format!("127.0.0.1:{port}");
     let port = port.to_string();
     let arguments = ["connect", &port];
-    // One while it is learned, one with what was learned.
-    let heard = hears(listener, 2);
+    hears(listener);
     let (status, rules, err) = learnt(&[], &program, &arguments);
     assert_eq!(status, 0, "{err}");
     assert_eq!(rules, json!({ "connect": [place] }), "{err}");
@@ -220,19 +219,33 @@ fn connection() -> Result<(), String> {
     assert_eq!(status, 3, "{err}");
     assert!(err.contains("denied") && err.contains(&place), "{err}");
     assert_answers(&program, &arguments, &rules);
-    heard.join().map_err(|_| "the listener panicked".to_owned())
+    Ok(())
 }
 
 fn exec_memory() -> Result<(), String> {
     let program = uses(Toolchain::Gcc);
-    for arguments in [["execute", ""], ["ask", ""]] {
-        let (status, rules, err) = learnt(&[], &program, &arguments);
-        assert_eq!(status, 0, "{err}");
-        assert_eq!(rules, json!({ "executable_heap": true }), "{err}");
-        assert_answers(&program, &arguments, &rules);
-        let words = ["learn", &program, arguments[0], arguments[1]];
-        let (_, out, _) = finished(&mut command(&words));
-        assert!(out.contains(", exec_memory);\n"), "{out}");
+    let needed = json!({ "executable_heap": true });
+    let (status, rules, err) = learnt(&[], &program, &["execute", ""]);
+    assert_eq!(status, 0, "{err}");
+    assert_eq!(rules, needed, "{err}");
+    assert_answers(&program, &["execute", ""], &rules);
+    // It asks, and can do without.
+    let (_, rules, err) = learnt(&[], &program, &["ask", ""]);
+    assert_eq!(rules, json!({}), "{err}");
+    let spare = "not needed for these requests: tinykvm.allow(";
+    assert!(
+        err.contains(spare) && err.contains(", exec_memory);"),
+        "{err}"
+    );
+    let (_, rules, err) = learnt(&["--once"], &program, &["ask", ""]);
+    assert_eq!(rules, needed, "{err}");
+    for (how, beginning) in [("execute", "    tinykvm"), ("ask", "    # tinykvm")] {
+        let (_, out, _) = finished(&mut command(&["learn", &program, how, ""]));
+        let line = out.lines().find(|line| line.ends_with(", exec_memory);"));
+        assert!(
+            line.is_some_and(|line| line.starts_with(beginning)),
+            "{out}"
+        );
     }
     // Without it, the denial is in the log, once.
     let denied = |arguments: &[&str], call: &str| {
@@ -261,7 +274,7 @@ fn configured() -> Result<(), String> {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let place = listener.local_addr().unwrap().to_string();
     let port = listener.local_addr().unwrap().port().to_string();
-    let heard = hears(listener, 1);
+    hears(listener);
     let program = uses(Toolchain::DynamicGcc);
     let config = json!({
         "allowed_paths": [one],
@@ -274,7 +287,7 @@ fn configured() -> Result<(), String> {
     std::fs::remove_dir_all(&base).unwrap();
     assert_eq!(status, 0, "{err}");
     assert_eq!(rules, json!({ "allowed_paths": [two] }), "{err}");
-    heard.join().map_err(|_| "the listener panicked".to_owned())
+    Ok(())
 }
 
 /// What it needed until then is printed all the same.
@@ -290,4 +303,124 @@ fn ends() -> Result<(), String> {
     assert_eq!(rules, json!({ "allowed_paths": [file] }), "{err}");
     std::fs::remove_dir_all(&base).unwrap();
     Ok(())
+}
+
+/// Reads what a link in a tree leads to; creates files with random names, of which one stays;
+/// answers what it was sent.
+const ODD_FILES: &str = r#"
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include <tinykvm.h>
+static const char *base;
+static int make(const char *directory, int keep)
+{
+    char path[512];
+    snprintf(path, sizeof path, "%s/x.XXXXXX", directory);
+    int fd = mkstemp(path);
+    if (fd >= 0 && !keep)
+        unlink(path);
+    return fd;
+}
+static void post(const char *url, const char *arg, const char *type, const uint8_t *data, size_t len)
+{
+    char path[512];
+    for (int i = 0; i < 10; i++) {
+        snprintf(path, sizeof path, "%s/links/%d", base, i);
+        if (open(path, O_RDONLY) < 0)
+            backend_response_str(500, "text/plain", path);
+    }
+    snprintf(path, sizeof path, "%s/cache", base);
+    if (make("/tmp", 0) < 0 || make("/tmp", 1) < 0 || make(path, 1) < 0)
+        backend_response_str(500, "text/plain", "not created");
+    backend_response(200, "text/plain", 10, data, len);
+}
+int main(int argc, char **argv)
+{
+    base = argv[1];
+    set_backend_post(post);
+    wait_for_requests();
+}
+"#;
+
+fn odd_files() -> Result<(), String> {
+    let base = directory("learn-odd");
+    for name in ["links", "cache"] {
+        std::fs::create_dir(base.join(name)).unwrap();
+    }
+    for number in 0..9 {
+        std::fs::write(base.join(format!("links/{number}")), "").unwrap();
+    }
+    std::fs::write(base.join("target"), "").unwrap();
+    std::os::unix::fs::symlink(base.join("target"), base.join("links/9")).unwrap();
+    let body = base.join("body");
+    std::fs::write(&body, "sent").unwrap();
+    let body = body.display().to_string();
+    let text = base.display().to_string();
+    let program = compile_c(ODD_FILES, &[]).display().to_string();
+    let before: Vec<_> = random_names();
+    // A name in the configuration is the name in the rules, too.
+    let config = json!({ "shop": { "filename": program } }).to_string();
+    let words = [
+        "learn", "--json", "--body", &body, "--config", &config, "--", &text,
+    ];
+    let (status, out, err) = finished(&mut command(&words));
+    assert_eq!(status, 0, "{err}");
+    let rules: Value = serde_json::from_str(&out).unwrap();
+    let own = "/var/lib/tinykvm/shop/tmp";
+    let wanted = json!({ "allowed_paths": [
+        { "real": own, "virtual": "/tmp", "prefix": true, "writable": true },
+        { "real": format!("{text}/cache"), "prefix": true, "writable": true },
+        { "real": format!("{text}/links"), "prefix": true },
+        format!("{text}/target"),
+    ]});
+    assert_eq!(rules, wanted, "{err}");
+    assert!(err.contains(own), "{err}");
+
+    // Enough, and nothing that could be left out.
+    let scratch = base.join("scratch");
+    std::fs::create_dir(&scratch).unwrap();
+    let answers = |rules: &Value| {
+        let mut config = rules.clone();
+        for path in config["allowed_paths"].as_array_mut().unwrap() {
+            if path["virtual"] == "/tmp" {
+                path["real"] = json!(scratch);
+            }
+        }
+        config["main_arguments"] = json!([text]);
+        let config = config.to_string();
+        finished(&mut command(&[
+            "call", &program, "--body", &body, "--config", &config,
+        ]))
+    };
+    let (_, out, err) = answers(&rules);
+    assert_eq!(out, "sent", "{err}");
+    for left_out in 0..4 {
+        let mut less = rules.clone();
+        less["allowed_paths"]
+            .as_array_mut()
+            .unwrap()
+            .remove(left_out);
+        let (_, out, err) = answers(&less);
+        assert_ne!(out, "sent", "without {left_out}: {err}");
+    }
+    for name in random_names()
+        .into_iter()
+        .filter(|name| !before.contains(name))
+    {
+        let _ = std::fs::remove_file(name);
+    }
+    std::fs::remove_dir_all(&base).unwrap();
+    Ok(())
+}
+
+/// Files in `/tmp` that have such a name as the program gives them.
+fn random_names() -> Vec<PathBuf> {
+    let all = std::fs::read_dir("/tmp").unwrap().flatten();
+    all.map(|entry| entry.path())
+        .filter(|path| {
+            path.to_str()
+                .is_some_and(|path| path.starts_with("/tmp/x."))
+        })
+        .collect()
 }

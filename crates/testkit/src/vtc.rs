@@ -6,6 +6,8 @@
 //! | macro | what |
 //! |---|---|
 //! | `${vmod_tinykvm}` | path of the VMOD: `import tinykvm from "${vmod_tinykvm}";` |
+//! | `${vmod_dir}` | its directory: `-p vmod_path=${vmod_dir}` for VCL that just says `import tinykvm;` |
+//! | `${tinykvm}` | the command |
 //! | `${guests}` | directory of the guest programs, named as their source without suffix, or by Cargo |
 //! | `${topsrc}` | top directory of the source tree |
 //! | `${jail}` | argument of varnishd: `varnish v1 -arg "${jail}" ...` |
@@ -69,17 +71,24 @@ fn needs_kvm(file: &Path) -> bool {
 #[derive(Debug)]
 struct Built {
     vmod: PathBuf,
+    /// Where the module and the command are.
+    release: PathBuf,
     guests: PathBuf,
 }
 
 fn built() -> Result<&'static Built, Failed> {
     static BUILT: OnceLock<Result<Built, String>> = OnceLock::new();
     let result = BUILT.get_or_init(|| {
-        let vmod = build_vmod()?;
+        let release = build_release()?;
+        let vmod = release.join("libvmod_tinykvm.so");
         // A compiler's complaint is a panic; every file is to show it, not only the first.
         let guests = std::panic::catch_unwind(guests::build_all)
             .map_err(|payload| message(payload.as_ref()))?;
-        Ok(Built { vmod, guests })
+        Ok(Built {
+            vmod,
+            release,
+            guests,
+        })
     });
     result.as_ref().map_err(|error| Failed::from(error.clone()))
 }
@@ -92,26 +101,30 @@ fn message(payload: &(dyn Any + Send)) -> String {
         .to_string()
 }
 
-fn build_vmod() -> Result<PathBuf, String> {
+/// Builds the module and the command, and returns where they are.
+fn build_release() -> Result<PathBuf, String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command.args([
         "build",
         "--release",
         "--lib",
+        "--bins",
         "--package",
         "vmod_tinykvm",
+        "--package",
+        "tinykvm-cli",
         "--quiet",
     ]);
     command.current_dir(paths::top());
     let output = command.output().map_err(|e| format!("{command:?}: {e}"))?;
     if !output.status.success() {
         return Err(format!(
-            "the VMOD: {}",
+            "the module and the command: {}",
             String::from_utf8_lossy(&output.stderr)
         ));
     }
-    Ok(paths::target().join("release/libvmod_tinykvm.so"))
+    Ok(paths::target().join("release"))
 }
 
 fn run(file: &Path) -> Result<Completion, Failed> {
@@ -122,6 +135,8 @@ fn run(file: &Path) -> Result<Completion, Failed> {
         // Seconds for a file; a hundred VCLs to compile take a slow machine half of it.
         .args(["-t", "180"])
         .arg(format!("-Dvmod_tinykvm={}", built.vmod.display()))
+        .arg(format!("-Dvmod_dir={}", built.release.display()))
+        .arg(format!("-Dtinykvm={}", built.release.join("tinykvm").display()))
         .arg(format!("-Dguests={}", built.guests.display()))
         .arg(format!("-Dtopsrc={}", paths::top().display()))
         .arg(format!("-Djail={jail}"))

@@ -188,12 +188,14 @@ fn advice(name: &str, found: &[PathBuf]) -> Result<String, Error> {
         path,
         extent: Extent::File,
         writable: false,
+        instead: None,
     };
     let rules = Rules {
         libraries: !system.is_empty(),
         paths: others.into_iter().map(rule).collect(),
         connect: Vec::new(),
         exec_memory: false,
+        ..Rules::default()
     };
     let json = serde_json::to_string_pretty(&rules.json())
         .map_err(|error| Error::Argument(error.to_string()))?;
