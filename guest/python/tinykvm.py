@@ -20,11 +20,17 @@ request finds it as it was at that moment. Needs no compiler: calls to the host 
 library's syscall().
 """
 
-import ctypes
 import os
 import random
 import sys
 import traceback
+
+try:
+    import ctypes
+except MemoryError:
+    # From 3.14 on, it makes room for functions that the host could call when it is loaded.
+    message = 'ctypes of this Python needs "executable_heap": true, or allow(..., exec_memory)'
+    raise PermissionError(message) from None
 
 _WAIT_FOR_REQUESTS = 0x10001
 _WAIT_FOR_REQUESTS_PAUSED = 0x10002

@@ -128,6 +128,18 @@ pub fn out(name: &str) -> PathBuf {
 }
 
 impl Program {
+    /// What there is to say beside its figures: the remark, and the version where that is whatever
+    /// there was to fetch.
+    #[must_use]
+    pub fn remarks(&self) -> String {
+        let version = fs::read_to_string(out(&self.name).join("version")).unwrap_or_default();
+        match (self.remark.is_empty(), version.trim()) {
+            (_, "") => self.remark.clone(),
+            (true, version) => format!("version {version}"),
+            (false, version) => format!("{}; version {version}", self.remark),
+        }
+    }
+
     /// Builds or fetches what it needs. What is there already stays.
     ///
     /// # Errors

@@ -45,7 +45,7 @@ fn save(file: &Path, text: &str) -> Result<(), String> {
 
 fn entry(program: &Program, outcome: &Outcome) -> Value {
     let reason = match outcome {
-        Ok(_) => program.remark.as_str(),
+        Ok(_) => &program.remarks(),
         Err(reason) => reason,
     };
     let figures = outcome.as_ref().ok().and_then(Option::as_ref);
@@ -65,12 +65,8 @@ fn table(outcomes: &[(&Program, Outcome)]) -> String {
          |---|---|---:|---:|---:|---:|---|\n",
     );
     for (program, outcome) in outcomes {
-        let Program {
-            name,
-            about,
-            remark,
-            ..
-        } = program;
+        let Program { name, about, .. } = program;
+        let remark = &program.remarks();
         // Writing to a string does not fail.
         let _ = match outcome {
             Ok(Some(it)) => writeln!(

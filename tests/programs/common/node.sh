@@ -1,0 +1,16 @@
+# Programs for Node.js: fetches the packages of package.json, and puts the library beside them.
+needs npm npm
+modules=$OUT/node_modules
+is_fresh "$modules/.package-lock.json" package.json package-lock.json || {
+  cp package.json package-lock.json "$OUT"
+  npm ci --prefix "$OUT" --loglevel=error --no-audit --no-fund --ignore-scripts
+  touch "$modules/.package-lock.json"
+}
+own=$modules/tinykvm
+is_fresh "$own/tinykvm.node" "$TOP"/guest/node/* || {
+  mkdir -p "$own"
+  cp "$TOP"/guest/node/{index.js,package.json} "$own"
+  gcc -O2 -Wall -Wextra -shared -fPIC -I"$modules/node-api-headers/include" -I"$INCLUDE" \
+    "$TOP/guest/node/tinykvm.c" -o "$own/tinykvm.node"
+}
+cp ../node/main.js "$OUT"
