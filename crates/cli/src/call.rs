@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tinykvm_runtime::{CallRequest, PlainTransaction, Program, Response, Verdict};
 
 use crate::args::{Call, Fields, Request};
-use crate::console::{Error, print, status};
+use crate::console::{Error, print, print_body, status};
 
 /// How much of the body is copied at a time.
 const CHUNK: usize = 64 * 1024;
@@ -150,7 +150,7 @@ fn one(program: &Arc<Program>, prepared: &Prepared, include: bool) -> Result<Ver
         if count == 0 {
             break;
         }
-        print(&chunk[..count])?;
+        print_body(&chunk[..count])?;
     }
     Ok(verdict)
 }

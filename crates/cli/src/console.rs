@@ -1,10 +1,10 @@
 //! What the terminal shows, and exit statuses.
 
 use std::fmt;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
-use tinykvm_runtime::{ConfigError, Journal, Verdict};
+use tinykvm_runtime::{ConfigError, Journal, Verdict, printable};
 
 /// Exit status for wrong arguments.
 pub(crate) const USAGE: u8 = 2;
@@ -61,6 +61,22 @@ pub(crate) fn status(verdict: Verdict) -> ExitCode {
     })
 }
 
+/// Writes a body to standard output: byte by byte as it is, except on a terminal, to which what a
+/// program made does nothing.
+pub(crate) fn print_body(bytes: &[u8]) -> Result<(), Error> {
+    if !io::stdout().is_terminal() {
+        return print(bytes);
+    }
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        let (text, end) = match line.strip_suffix(b"\n") {
+            Some(text) => (text, "\n"),
+            None => (line, ""),
+        };
+        print(format!("{}{end}", printable(text)).as_bytes())?;
+    }
+    Ok(())
+}
+
 /// Writes to standard output. That nobody reads any more is no error.
 pub(crate) fn print(bytes: &[u8]) -> Result<(), Error> {
     let mut out = io::stdout().lock();
@@ -72,8 +88,8 @@ pub(crate) fn print(bytes: &[u8]) -> Result<(), Error> {
     }
 }
 
-/// Shows a program's own output on standard output, or on standard error if that is for the
-/// answer, and everything else on standard error.
+/// Shows a program's own output on standard output, or with its prefix on standard error if that is
+/// for the answer, and everything else on standard error.
 #[derive(Debug)]
 pub(crate) struct Terminal {
     prefix: String,
@@ -97,8 +113,8 @@ impl Journal for Terminal {
                 // Nobody to tell if that fails.
                 let _ = print(format!("{text}\n").as_bytes());
             }
-            Some(text) => eprintln!("{text}"),
-            None => eprintln!("{line}"),
+            // There are lines of others, too: the prefix tells them apart.
+            _ => eprintln!("{line}"),
         }
     }
 

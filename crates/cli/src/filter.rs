@@ -11,7 +11,7 @@ use tinykvm_runtime::{
 
 use crate::args::Filter;
 use crate::call::split;
-use crate::console::{Error, print, status};
+use crate::console::{Error, print, print_body, status};
 
 /// How much output is taken at a time.
 const PIECE: usize = 64 * 1024;
@@ -133,7 +133,7 @@ fn send(mut filter: BodyFilter, source: &mut Source) -> Result<ExitCode, Error> 
         let Ok(part) = pulled else {
             return Ok(ExitCode::FAILURE);
         };
-        print(&piece[..part.length])?;
+        print_body(&piece[..part.length])?;
         if part.last {
             let failed = filter.is_original();
             return Ok(if failed {
@@ -149,7 +149,7 @@ fn send(mut filter: BodyFilter, source: &mut Source) -> Result<ExitCode, Error> 
 fn copy(source: &mut Source) -> Result<ExitCode, Error> {
     let mut piece = vec![0; PIECE];
     while let Some(part) = source.read(&mut piece) {
-        print(&piece[..part.length])?;
+        print_body(&piece[..part.length])?;
         if part.last {
             return Ok(status(Verdict::Ok));
         }

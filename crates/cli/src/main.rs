@@ -21,6 +21,7 @@ mod target;
 use std::process::ExitCode;
 
 use args::{Arguments, Command};
+use tinykvm_runtime::printable;
 
 fn main() -> ExitCode {
     let outcome = match Arguments::read().command {
@@ -35,7 +36,7 @@ fn main() -> ExitCode {
         Command::Learn(options) => learn::learn(&options),
     };
     outcome.unwrap_or_else(|error| {
-        eprintln!("tinykvm: {error}");
+        eprintln!("tinykvm: {}", printable(error.to_string().as_bytes()));
         ExitCode::from(console::USAGE)
     })
 }
