@@ -5,6 +5,7 @@ use tinykvm::{Registers, Segment};
 use crate::Flow;
 use crate::context::{Answer, Context, Failure, USER_END};
 use crate::errno::{E2BIG, EAGAIN, EINVAL, ENOSYS, EPERM};
+use crate::notice::Lacking;
 use crate::process::PROCESS_ID;
 use crate::threads::Start;
 use crate::wire::u64_at;
@@ -125,7 +126,12 @@ fn check(flags: u64) -> Result<(), Failure> {
 
 fn start(context: &mut Context<'_>, wanted: Wanted) -> Answer {
     let flags = wanted.flags;
-    check(flags)?;
+    if let Err(failure) = check(flags) {
+        if matches!(failure, Failure::Error(ENOSYS)) {
+            context.lacking(Lacking::Process);
+        }
+        return Err(failure);
+    }
     if flags & SETTLS != 0 && wanted.tls >= USER_END {
         return Err(EPERM.into());
     }

@@ -6,7 +6,7 @@ use tinykvm::{BadAddress, Guest, MapError, PAGE_SIZE};
 
 use crate::block::{Attempt, Block};
 use crate::errno::{EFAULT, ENAMETOOLONG, ENOENT, Errno};
-use crate::notice::Notice;
+use crate::notice::{Lacking, Notice};
 use crate::process::{Process, State};
 use crate::table::Call;
 use crate::threads::Thread;
@@ -165,6 +165,12 @@ impl<'a> Context<'a> {
     /// Tells the host what the program does not get, unless that was told already.
     pub(crate) fn notice(&mut self, notice: Notice<'_>) {
         self.process.notice(self.host, notice);
+    }
+
+    /// Tells the host that the call can't do this here.
+    pub(crate) fn lacking(&mut self, what: Lacking) {
+        let call = self.call.name;
+        self.notice(Notice::Lacking { call, what });
     }
 
     /// To be asked between pieces of long work: stops the call at the guest's deadline.

@@ -226,6 +226,11 @@ impl Descriptors {
 }
 
 impl Descriptors {
+    /// What all open descriptions stand for.
+    pub(crate) fn objects(&self) -> impl Iterator<Item = &Object> {
+        self.descriptions.values().map(|open| &open.object)
+    }
+
     /// Something beside a descriptor keeps a description open, until it is released.
     pub(crate) fn hold(&mut self, id: DescriptionId) {
         if let Ok(open) = self.description_mut(id) {

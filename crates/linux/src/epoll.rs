@@ -192,6 +192,7 @@ pub(crate) fn epoll_ctl(context: &mut Context<'_>) -> Answer {
     match operation {
         ADD => {
             check_room(context.state(), set, inner)?;
+            context.check_memory(crate::account::WATCH)?;
             set.get_mut(context.state_mut())?.add(key, events, data)?;
         }
         DEL => set.get_mut(context.state_mut())?.remove(key)?,

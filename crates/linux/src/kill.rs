@@ -43,7 +43,7 @@ impl State {
         Ok(())
     }
 
-    fn queued_signals(&self) -> usize {
+    pub(crate) fn queued_signals(&self) -> usize {
         let own = self
             .threads
             .iter()

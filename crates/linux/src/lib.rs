@@ -26,6 +26,7 @@
 #![forbid(unsafe_code)]
 
 mod access;
+mod account;
 mod block;
 mod clone;
 mod connect_rules;
@@ -80,7 +81,7 @@ use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 pub use connect_rules::{ConnectRuleError, ConnectRules, resolvers_in};
-pub use notice::{Less, Notice, Path as NoticePath};
+pub use notice::{Lacking, Less, Notice, Path as NoticePath};
 pub use permissions::{Extent, GrantError, PathRule, Permissions};
 pub use process::{Process, ProcessOptions};
 pub use stack::StartError;

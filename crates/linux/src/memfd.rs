@@ -51,6 +51,22 @@ impl MemoryFile {
         self.size
     }
 
+    /// How many pages of memory it takes.
+    pub(crate) fn pages(&self) -> u64 {
+        self.pages.len() as u64
+    }
+
+    /// How many bytes of memory a write would add.
+    pub(crate) fn growth(&self, offset: u64, length: usize) -> u64 {
+        let end = offset.saturating_add(length as u64).min(LARGEST);
+        let touched = offset / PAGE..end.div_ceil(PAGE);
+        let there = self
+            .pages
+            .range(touched.clone().start..touched.end.max(touched.start))
+            .count();
+        (touched.end.saturating_sub(touched.start)).saturating_sub(there as u64) * PAGE
+    }
+
     /// How many bytes of memory it takes.
     pub(crate) fn used(&self) -> u64 {
         self.pages.len() as u64 * PAGE

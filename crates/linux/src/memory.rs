@@ -7,6 +7,7 @@ use tinykvm::{Advice, MapError, PAGE_SIZE, Placement, Protection};
 
 use crate::context::{Answer, Context, Failure, USER_END, check_user_range};
 use crate::errno::{EBADF, EFAULT, EINVAL, ENOMEM, EPERM, Errno};
+use crate::notice::Lacking;
 
 // Protection bits: asm-generic/mman-common.h
 const PROT_WRITE: u64 = 2;
@@ -83,7 +84,11 @@ pub(crate) fn mmap(context: &mut Context<'_>) -> Answer {
         return Err(EINVAL.into());
     }
     let length = whole_pages(context.word(1)).ok_or(ENOMEM)?;
-    if length > USER_END || flags & MAP_HUGETLB != 0 {
+    if flags & MAP_HUGETLB != 0 {
+        context.lacking(Lacking::HugePages);
+        return Err(ENOMEM.into());
+    }
+    if length > USER_END {
         return Err(ENOMEM.into());
     }
     let place = match placement(address, length, flags)? {
@@ -357,7 +362,8 @@ pub(crate) fn mremap(context: &mut Context<'_>) -> Answer {
     } else {
         Placement::Anywhere
     };
-    Ok(context.guest.remap(old, old_length, place, length, keeps)?)
+    let moved = context.guest.remap(old, old_length, place, length, keeps);
+    executable::told(context, moved)
 }
 
 /// Extends the mapping that ends at `end` into free space behind it; false if there is none.

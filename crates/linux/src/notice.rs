@@ -38,6 +38,26 @@ pub enum Notice<'a> {
         /// The system call.
         call: &'static str,
     },
+    /// A call exists, but not in this form.
+    Lacking {
+        /// The system call.
+        call: &'static str,
+        /// What it was about.
+        what: Lacking,
+    },
+    /// There is no memory left for a mapping: `max_memory`.
+    NoMapping {
+        /// The system call.
+        call: &'static str,
+    },
+    /// There is no memory left for what the host would hold: `max_request_memory`, or `max_memory`
+    /// while the program boots.
+    NoMemory {
+        /// The system call.
+        call: &'static str,
+        /// The program serves a request.
+        request: bool,
+    },
     /// A system call that does not exist here.
     UnknownCall {
         /// Its number.
@@ -83,12 +103,27 @@ pub enum Less {
     Link,
 }
 
+/// What calls can't do here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lacking {
+    /// Another process: there are threads only.
+    Process,
+    /// A mapping of a file that changes it.
+    SharedMapping,
+    /// Huge pages.
+    HugePages,
+}
+
 /// Numbers of system calls below this are remembered one by one, all others as one
 /// (asm/unistd_64.h ends below).
 const CALLS: usize = 512;
 /// Kinds that have one place each, behind the calls.
 const EXEC_MEMORY: usize = CALLS + 1;
-const MANY: usize = EXEC_MEMORY + 1;
+/// Of memory in a request, and before.
+const NO_MEMORY: usize = EXEC_MEMORY + 1;
+const NO_MAPPING: usize = NO_MEMORY + 2;
+const LACKING: usize = NO_MAPPING + 1;
+const MANY: usize = LACKING + 3;
 const FIXED: usize = MANY + 1;
 /// Places for what is told by its name, and how many of them are used.
 const SLOTS: usize = 512;
@@ -166,6 +201,13 @@ impl Table {
                 Place::Fixed(number.min(CALLS))
             }
             Notice::ExecMemory { .. } => Place::Fixed(EXEC_MEMORY),
+            Notice::NoMemory { request, .. } => Place::Fixed(NO_MEMORY + usize::from(*request)),
+            Notice::NoMapping { .. } => Place::Fixed(NO_MAPPING),
+            Notice::Lacking { what, .. } => Place::Fixed(match what {
+                Lacking::Process => LACKING,
+                Lacking::SharedMapping => LACKING + 1,
+                Lacking::HugePages => LACKING + 2,
+            }),
             Notice::Many => Place::Fixed(MANY),
             Notice::Absent(path) => hash(1, &|state| (path.meant(), path.write).hash(state)),
             Notice::Denied(path, less) => hash(2, &|state| (path.meant(), less).hash(state)),

@@ -157,7 +157,10 @@ impl Object {
             Self::Device(device) => Ok(device.write(bytes)?),
             Self::Pipe(end) => end.write(context, id, bytes),
             Self::Counter(counter) => counter.write(context, id, bytes),
-            Self::MemoryFile(file) => Ok(file.write(context.state_mut(), at, bytes)?),
+            Self::MemoryFile(file) => {
+                context.check_memory(file.growth(context.state(), at, bytes.len())?)?;
+                Ok(file.write(context.state_mut(), at, bytes)?)
+            }
             Self::Timer(_) | Self::Signals(_) | Self::Set(_) | Self::Pair(_) | Self::Socket(_) => {
                 Err(EINVAL.into())
             }

@@ -110,6 +110,7 @@ impl State {
 impl Context<'_> {
     /// Keeps a new object and returns its number.
     pub(crate) fn keep<T: Kept>(&mut self, object: T) -> Result<usize, Errno> {
+        self.check_memory(crate::account::NEW_OBJECT)?;
         T::slab_mut(&mut self.state_mut().objects)
             .insert(object, MOST)
             .ok_or(ENFILE)

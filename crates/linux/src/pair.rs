@@ -91,6 +91,17 @@ impl<R: Clone> Pair<R> {
         }
     }
 
+    /// What waits at both sides, with what messages cost.
+    pub(crate) fn charge(&self) -> u64 {
+        self.ends.iter().map(|end| end.charge as u64).sum()
+    }
+
+    /// What sending so many bytes can cost at most.
+    pub(crate) fn cost(&self, length: usize) -> u64 {
+        let length = length.min(self.buffer + PIECE);
+        (length + length.div_ceil(PIECE).max(1) * OVERHEAD) as u64
+    }
+
     /// What kind of sockets these are.
     pub(crate) fn kind(&self) -> Kind {
         self.kind

@@ -124,6 +124,11 @@ impl Pipe {
         self.pages.iter().map(of_page).sum()
     }
 
+    /// How many pages of memory wait.
+    pub(crate) fn pages(&self) -> u64 {
+        self.pages.len() as u64
+    }
+
     fn is_full(&self) -> bool {
         self.pages.len() >= self.capacity
     }

@@ -95,6 +95,8 @@ pub(crate) struct State {
     pub(crate) idle: Duration,
     /// Monotonic time of the freeze, until the program goes on.
     frozen: Option<Duration>,
+    /// What the host held at the freeze.
+    held_at_freeze: u64,
     /// Counts changes of what calls can wait for.
     generation: u64,
 }
@@ -109,6 +111,11 @@ impl State {
     /// Changes with [`Self::changed`].
     pub(crate) fn generation(&self) -> u64 {
         self.generation
+    }
+
+    /// What the host held at the freeze; 0 until then.
+    pub(crate) fn held_at_freeze(&self) -> u64 {
+        self.held_at_freeze
     }
 
     /// The thread that has the processor.
@@ -158,6 +165,7 @@ impl Process {
             started: Duration::ZERO,
             idle: Duration::ZERO,
             frozen: None,
+            held_at_freeze: 0,
             generation: 0,
         };
         Self {
@@ -215,6 +223,7 @@ impl Process {
         // Forks would have them in common.
         state.locks = Locks::default();
         state.frozen = Some(now);
+        state.held_at_freeze = state.held();
     }
 
     /// Prepares for a request, before the registers are loaded for it: the thread that waits for

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use tinykvm_linux::{Less, Notice, NoticePath};
+use tinykvm_linux::{Lacking, Less, Notice, NoticePath};
 
 use crate::fields::shown;
 
@@ -62,6 +62,27 @@ pub(crate) fn telling(program: &str, notice: &Notice<'_>, count: u64) -> Telling
         Notice::ExecMemory { call } => format!(
             "{call} of memory to write and to execute is denied \
              (tinykvm.allow({program:?}, exec_memory))"
+        ),
+        Notice::NoMemory { call, request } => format!(
+            "{call}: no memory is left for what the host holds for the program ({})",
+            if *request {
+                "max_request_memory"
+            } else {
+                "max_memory"
+            }
+        ),
+        Notice::NoMapping { call } => {
+            format!("{call}: no memory is left for a mapping (max_memory)")
+        }
+        Notice::Lacking { call, what } => format!(
+            "{call}: {}",
+            match what {
+                Lacking::Process => "a program is one process and can't start others",
+                Lacking::SharedMapping => {
+                    "a file can't be changed by a mapping (MAP_SHARED with PROT_WRITE)"
+                }
+                Lacking::HugePages => "there are no huge pages to ask for",
+            }
         ),
         Notice::UnknownCall { number, name } => match name {
             Some(name) => format!("system call {name} ({number}) is not implemented"),

@@ -300,6 +300,12 @@ pub trait Guest {
         keep: bool,
     ) -> Result<u64, MapError>;
 
+    /// How many bytes of memory the guest may still come to have. What the host holds for it in
+    /// other ways is to stay below that.
+    fn memory_left(&mut self) -> u64 {
+        u64::MAX
+    }
+
     /// True if memory may be written and executed
     /// ([`Limits::allow_write_execute`](crate::Limits::allow_write_execute)).
     fn allows_write_execute(&self) -> bool;

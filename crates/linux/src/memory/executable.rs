@@ -10,9 +10,11 @@ pub(super) fn told<T>(
     context: &mut Context<'_>,
     result: Result<T, MapError>,
 ) -> Result<T, Failure> {
-    if matches!(result, Err(MapError::WriteExecute)) {
-        let call = context.call.name;
-        context.notice(Notice::ExecMemory { call });
+    let call = context.call.name;
+    match &result {
+        Err(MapError::WriteExecute) => context.notice(Notice::ExecMemory { call }),
+        Err(MapError::NoMemory { .. }) => context.notice(Notice::NoMapping { call }),
+        _ => {}
     }
     Ok(result?)
 }

@@ -12,6 +12,7 @@ use super::{PIECE, executable};
 use crate::context::{Context, Failure};
 use crate::descriptor::Description;
 use crate::errno::{EACCES, ENODEV, Errno};
+use crate::notice::Lacking;
 use crate::object::{Device, Object};
 use crate::{OUTPUT_PIECE, descriptor::DescriptionId};
 
@@ -27,7 +28,12 @@ pub(super) fn map(
     let descriptors = &context.state().descriptors;
     let id = descriptors.id(fd)?;
     let open = descriptors.get(fd)?;
-    check(open, allow, shared)?;
+    if let Err(error) = check(open, allow, shared) {
+        if error == ENODEV && shared && allow.write {
+            context.lacking(Lacking::SharedMapping);
+        }
+        return Err(error.into());
+    }
     let object = open.object.clone();
     let written = !allow.write && is_written(context, &object);
     executable::audit(context, allow.write || written, allow);

@@ -91,3 +91,52 @@ fn of_many_threads_one_tells() {
     });
     assert_eq!(lines, 200);
 }
+
+#[test]
+fn each_failure_of_a_kind_has_its_line() {
+    use crate::tests::{Machine, int};
+    let cases: [(&str, &[u64], &str); 5] = [
+        ("clone", &[17], "Lacking { call: \"clone\", what: Process }"),
+        (
+            "mmap",
+            &[0, 4096, 3, 0x4_0022, int(-1), 0],
+            "Lacking { call: \"mmap\", what: HugePages }",
+        ),
+        (
+            "mmap",
+            &[0, 4096, 3, 1, 3, 0],
+            "Lacking { call: \"mmap\", what: SharedMapping }",
+        ),
+        (
+            "memfd_create",
+            &[0, 4],
+            "Lacking { call: \"memfd_create\", what: HugePages }",
+        ),
+        (
+            "mmap",
+            &[0, 4096, 7, 0x22, int(-1), 0],
+            "ExecMemory { call: \"mmap\" }",
+        ),
+    ];
+    for (call, arguments, line) in cases {
+        let mut machine = Machine::new();
+        let name = machine.guest.put_c_string("a");
+        assert_eq!(machine.value("memfd_create", &[name, 0]), 3);
+        for _ in 0..3 {
+            assert!(machine.call(call, arguments) < 0, "{line}");
+        }
+        assert_eq!(machine.host.told, [(line.to_owned(), 1)]);
+    }
+    let unknown = [
+        (57, "fork"),
+        (58, "vfork"),
+        (59, "execve"),
+        (425, "io_uring_setup"),
+    ];
+    for (number, name) in unknown {
+        let mut machine = Machine::new();
+        machine.flow_number(number, &[]);
+        let line = format!("UnknownCall {{ number: {number}, name: Some(\"{name}\") }}");
+        assert_eq!(machine.host.told, [(line, 1)]);
+    }
+}

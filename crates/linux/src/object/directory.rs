@@ -57,6 +57,15 @@ impl Directory {
         }
     }
 
+    /// About how many bytes it takes.
+    pub(crate) fn held(&self) -> usize {
+        let names = match &self.contents {
+            Contents::Host(_) => 0,
+            Contents::Names(names) => names.iter().map(|name| name.len() + 48).sum(),
+        };
+        self.path.len() + names
+    }
+
     /// True if the program may change its metadata.
     pub(crate) fn is_changeable(&self) -> bool {
         self.changeable

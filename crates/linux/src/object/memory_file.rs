@@ -4,6 +4,7 @@ use crate::context::{Answer, Context};
 use crate::descriptor::{O_CLOEXEC, O_RDWR};
 use crate::errno::{EINVAL, Errno};
 use crate::memfd::{MemoryFile, Seals};
+use crate::notice::Lacking;
 use crate::object::Object;
 use crate::process::State;
 use crate::stat::{Metadata, S_IFREG};
@@ -34,6 +35,11 @@ impl MemoryFileId {
             place.copy_from_slice(&bytes);
         }
         Ok(bytes.len())
+    }
+
+    /// How many bytes of memory a write would add.
+    pub(super) fn growth(self, state: &State, at: u64, length: usize) -> Result<u64, Errno> {
+        Ok(self.get(state)?.growth(at, length))
     }
 
     pub(super) fn write(self, state: &mut State, at: u64, bytes: &[u8]) -> Result<usize, Errno> {
@@ -105,7 +111,11 @@ pub(crate) fn memfd_create(context: &mut Context<'_>) -> Answer {
     const ALLOW_SEALING: u32 = 2;
     const NOEXEC_SEAL: u32 = 8;
     const EXEC: u32 = 16;
+    const HUGETLB: u32 = 4;
     let flags = context.uint(1);
+    if flags & HUGETLB != 0 {
+        context.lacking(Lacking::HugePages);
+    }
     let known = CLOEXEC | ALLOW_SEALING | NOEXEC_SEAL | EXEC;
     let both = NOEXEC_SEAL | EXEC;
     if flags & !known != 0 || flags & both == both {

@@ -66,6 +66,9 @@ impl PipeEnd {
         if !self.writer {
             return Err(EBADF.into());
         }
+        let most = bytes.len().min(self.pipe(context.state())?.capacity());
+        // What comes into the last page takes no further one; a packet takes one of its own.
+        context.check_memory(most as u64 + 2 * 4096)?;
         let packets = context.state().descriptors.description(id)?.status & O_DIRECT != 0;
         let write = |pipe: &mut Pipe| pipe.write(bytes, packets);
         match context.state_mut().attempt(self.number, write) {

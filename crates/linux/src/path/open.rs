@@ -6,6 +6,7 @@ use rustix::fs::{Mode, OFlags};
 
 use super::Right;
 use crate::access::{self, AT_FDCWD, Grant, Place, Request};
+use crate::account;
 use crate::context::{Answer, Context, Failure};
 use crate::descriptor::{O_ACCMODE, O_APPEND, O_CLOEXEC, O_NONBLOCK, O_PATH, O_WRONLY};
 use crate::errno::{
@@ -205,14 +206,20 @@ fn open_host(context: &mut Context<'_>, grant: &Grant, flags: u32) -> Answer {
     let changeable = grant.writable && grant.may_open(&file);
     if kind == S_IFDIR {
         let directory = Directory::of_host(file, path, changeable);
-        return context.install(Object::Directory(Arc::new(directory)), kept);
+        return install(context, Object::Directory(Arc::new(directory)), kept);
     }
     if flags & O_PATH == 0 && (kind != S_IFREG || !grant.may_open(&file)) {
         return Err(grant.refuse(context, Less::Special));
     }
     let writable = flags & O_ACCMODE != 0;
     let file = HostFile::new(file, path, writable, changeable);
-    context.install(Object::File(Arc::new(file)), kept)
+    install(context, Object::File(Arc::new(file)), kept)
+}
+
+/// Opens a descriptor, if the host may hold what it stands for.
+fn install(context: &mut Context<'_>, object: Object, kept: u32) -> Answer {
+    context.check_memory(account::of_object(&object))?;
+    context.install(object, kept)
 }
 
 fn open_synthetic(context: &mut Context<'_>, node: Node, path: Vec<u8>, flags: u32) -> Answer {
@@ -248,5 +255,5 @@ fn open_synthetic(context: &mut Context<'_>, node: Node, path: Vec<u8>, flags: u
             return context.duplicate(fd, flags & O_CLOEXEC != 0);
         }
     };
-    context.install(object, kept)
+    install(context, object, kept)
 }

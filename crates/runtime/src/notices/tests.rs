@@ -18,7 +18,7 @@ fn path<'a>(path: &'a str, target: Option<&'a str>, write: bool) -> NoticePath<'
 
 #[test]
 fn lines_say_what_would_help() {
-    let cases: [(Notice<'_>, &str); 9] = [
+    let cases: [(Notice<'_>, &str); 12] = [
         (
             Notice::Absent(path("/etc/passwd", None, false)),
             r#"openat of "/etc/passwd" is denied: no rule is about it (tinykvm.allow("p", read, "/etc/passwd"))"#,
@@ -52,6 +52,24 @@ fn lines_say_what_would_help() {
         (
             Notice::ExecMemory { call: "mprotect" },
             r#"mprotect of memory to write and to execute is denied (tinykvm.allow("p", exec_memory))"#,
+        ),
+        (
+            Notice::NoMemory {
+                call: "write",
+                request: true,
+            },
+            "write: no memory is left for what the host holds for the program (max_request_memory)",
+        ),
+        (
+            Notice::NoMapping { call: "mmap" },
+            "mmap: no memory is left for a mapping (max_memory)",
+        ),
+        (
+            Notice::Lacking {
+                call: "clone",
+                what: Lacking::Process,
+            },
+            "clone: a program is one process and can't start others",
         ),
         (
             Notice::UnknownCall {

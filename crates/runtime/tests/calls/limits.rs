@@ -15,6 +15,7 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::kvm("a full queue says so", full_queue),
         Case::kvm("a time limit is met closely", close_limit),
         Case::kvm("128 forks", many_forks),
+        Case::kvm("what the host holds counts as memory of the request", held),
         Case::kvm("a server's small thread stacks suffice", small_stack),
     ]
 }
@@ -139,5 +140,60 @@ fn small_stack() -> Result<(), String> {
             })
             .unwrap();
     });
+    Ok(())
+}
+
+/// Makes the host hold as much as it can: files in memory, pipes, pairs of sockets.
+const HOLDS: &str = r#"
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <tinykvm.h>
+#include <unistd.h>
+static char block[1 << 20];
+static void get(const char *url, const char *arg)
+{
+    long held = 0, n;
+    int end[2], file = memfd_create("a", 0);
+    while (held < 4096l << 20 && (n = write(file, block, sizeof block)) > 0)
+        held += n;
+    for (int i = 0; i < 500 && !pipe2(end, O_NONBLOCK); i++) {
+        fcntl(end[1], F_SETPIPE_SZ, 1 << 20);
+        while ((n = write(end[1], block, sizeof block)) > 0)
+            held += n;
+    }
+    for (int i = 0; i < 200 && !socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, end); i++)
+        while ((n = write(end[0], block, sizeof block)) > 0)
+            held += n;
+    static char text[100];
+    snprintf(text, sizeof text, "%ld", held >> 10);
+    backend_response_str(200, "text/plain", text);
+}
+int main(void)
+{
+    set_backend_get(get);
+    wait_for_requests();
+}
+"#;
+
+fn held() -> Result<(), String> {
+    let bench = configured(HOLDS, r#"{ "max_request_memory": 4 }"#);
+    for round in 0..5 {
+        let reply = bench.get("/");
+        let kibibytes: u64 = reply
+            .text()
+            .parse()
+            .map_err(|_| format!("{:?}", reply.text()))?;
+        // As much in each request: a reset gives all back.
+        if !(2048..=4096).contains(&kibibytes) {
+            return Err(format!("round {round}: {kibibytes} KiB are held"));
+        }
+        let lines = &reply.transaction.logged;
+        let told = lines
+            .iter()
+            .filter(|line| line.contains("max_request_memory"));
+        assert_eq!(told.count(), usize::from(round == 0), "{lines:?}");
+    }
     Ok(())
 }

@@ -63,6 +63,7 @@ pub struct FakeGuest {
     scratch: u64,
     memory_limit: u64,
     allow_write_execute: bool,
+    memory_left: u64,
     realtime: Duration,
     monotonic: Duration,
     clock: FakeClock,
@@ -102,6 +103,7 @@ impl FakeGuest {
             scratch: 0,
             memory_limit: 1 << 30,
             allow_write_execute: false,
+            memory_left: u64::MAX,
             realtime: Duration::from_secs(1_700_000_000),
             monotonic: Duration::from_secs(1000),
             clock: FakeClock::default(),
@@ -117,6 +119,11 @@ impl FakeGuest {
     pub fn with_memory_limit(mut self, bytes: u64) -> Self {
         self.memory_limit = bytes;
         self
+    }
+
+    /// How many bytes the host may hold for this guest.
+    pub fn set_memory_left(&mut self, bytes: u64) {
+        self.memory_left = bytes;
     }
 
     /// Permits mappings that are writable and executable, as for a JIT.
@@ -331,6 +338,10 @@ fn range_end(address: u64, length: u64) -> Result<u64, MapError> {
 }
 
 impl Guest for FakeGuest {
+    fn memory_left(&mut self) -> u64 {
+        self.memory_left
+    }
+
     fn registers(&self) -> &Registers {
         &self.registers
     }

@@ -52,6 +52,9 @@ macro_rules! guest_by_core {
             fn set_context(&mut self, registers: &Registers) {
                 self.core.set_context(registers);
             }
+            fn memory_left(&mut self) -> u64 {
+                self.core.space.memory_left()
+            }
             fn vector_state(&mut self) -> Result<VectorState, EngineError> {
                 self.core.vector_state()
             }
