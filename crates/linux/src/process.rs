@@ -37,8 +37,10 @@ pub struct ProcessOptions {
     pub arguments: Vec<Vec<u8>>,
     /// The environment: `KEY=value`.
     pub environment: Vec<Vec<u8>>,
-    /// The program's path as the guest sees it: `readlink("/proc/self/exe")` and `AT_EXECFN`.
+    /// The path by which the program was started: `AT_EXECFN`; its end is the thread's name.
     pub executable: Vec<u8>,
+    /// The path of its file without links on the way: `/proc/self/exe`. Empty: the same.
+    pub file: Vec<u8>,
     /// The guest's memory in bytes, for programs that ask (`sysinfo`); 0 if nobody knows.
     pub memory: u64,
     /// The most threads at a time. Each one costs the host about a kilobyte, and its vector state.
@@ -65,6 +67,7 @@ impl Default for ProcessOptions {
             arguments: Vec::new(),
             environment: Vec::new(),
             executable: Vec::new(),
+            file: Vec::new(),
             memory: 0,
             threads: 256,
             terminal: false,

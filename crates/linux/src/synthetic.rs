@@ -128,7 +128,14 @@ pub(crate) fn find(context: &Context<'_>, path: &[u8]) -> Option<Node> {
             Entry::Text(text) => Node::Text(*text),
             Entry::Device(device) => Node::Device(*device),
             Entry::Link(target) => Node::Link(target.as_bytes().to_vec()),
-            Entry::Executable => Node::Link(context.process.options().executable.clone()),
+            Entry::Executable => {
+                let options = context.process.options();
+                Node::Link(if options.file.is_empty() {
+                    options.executable.clone()
+                } else {
+                    options.file.clone()
+                })
+            }
             Entry::WorkingDirectory => Node::Link(crate::access::shown(&context.state().directory)),
         });
     }

@@ -263,6 +263,8 @@ pub(crate) struct Settings {
     pub(crate) control_ephemeral: bool,
     /// Memory may be writable and executable at once, as a JIT compiler needs it.
     pub(crate) executable_heap: bool,
+    /// `argv[0]` of `main()`; `None`: the file's path.
+    pub(crate) argv0: Option<String>,
     /// Arguments of `main()` behind `argv[0]`.
     pub(crate) main_arguments: Vec<Vec<u8>>,
     /// Environment strings, `NAME=value`.
@@ -286,10 +288,11 @@ pub(crate) const MIB: u64 = 1 << 20;
 
 /// What stands in every environment. Nobody looks at a program's output but by a log: the last two
 /// ask it not to colour what it writes to the terminal that its standard output is.
-const STANDARD: [&str; 5] = [
+const STANDARD: [&str; 6] = [
     "LC_TYPE=C",
     "LC_ALL=C",
     "USER=root",
+    "PATH=/usr/local/bin:/usr/bin:/bin",
     "TERM=dumb",
     "NO_COLOR=1",
 ];
@@ -319,6 +322,7 @@ impl Default for Settings {
             keep_working_memory: true,
             control_ephemeral: false,
             executable_heap: false,
+            argv0: None,
             main_arguments: Vec::new(),
             environment: Vec::new(),
             libraries: false,

@@ -316,12 +316,15 @@ fn boot(
 }
 
 fn process(name: &str, settings: &Settings, permissions: Arc<Permissions>) -> Process {
-    let mut arguments = vec![name.as_bytes().to_vec()];
+    let executable = absolute(&settings.filename);
+    let first = settings.argv0.as_ref().map(|name| name.as_bytes().to_vec());
+    let mut arguments = vec![first.unwrap_or_else(|| executable.clone())];
     arguments.extend(settings.main_arguments.iter().cloned());
     Process::new(&ProcessOptions {
         arguments,
         environment: settings.full_environment(name),
-        executable: absolute(&settings.filename),
+        file: resolved(&settings.filename),
+        executable,
         memory: settings.max_memory,
         // So that output comes line by line, before a reset takes what is left in a buffer.
         terminal: true,
@@ -372,6 +375,15 @@ impl Machine for Boot<'_> {
 }
 
 /// What `/proc/self/exe` says, which C libraries expect to be absolute.
+/// Where the links on the way to the file lead.
+fn resolved(filename: &str) -> Vec<u8> {
+    match std::fs::canonicalize(filename) {
+        Ok(path) => path.into_os_string().into_encoded_bytes(),
+        Err(_) => absolute(filename),
+    }
+}
+
+/// The path as it is configured, from the root.
 fn absolute(filename: &str) -> Vec<u8> {
     let path = std::path::absolute(filename).unwrap_or_else(|_| filename.into());
     path.into_os_string().into_encoded_bytes()

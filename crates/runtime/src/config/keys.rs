@@ -138,6 +138,9 @@ pub(super) static KEYS: &[Key] = &[
     sets("executable_heap", |to, found| {
         put(&mut to.executable_heap, found.flag())
     }),
+    sets("argv0", |to, found| {
+        put(&mut to.argv0, found.name().map(Some))
+    }),
     sets("main_arguments", |to, found| {
         put(
             &mut to.main_arguments,

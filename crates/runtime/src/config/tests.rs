@@ -23,7 +23,7 @@ fn every_key_takes_effect() {
         "max_body": 3,
         "ephemeral": false, "ephemeral_keep_working_memory": false, "control_ephemeral": true,
         "executable_heap": true, "stdout": true, "verbose": true, "hugepage_arena_size": 512,
-        "main_arguments": ["this", "is"], "environment": ["FOO=foo", "BAR="]
+        "argv0": "it", "main_arguments": ["this", "is"], "environment": ["FOO=foo", "BAR="]
     }"#,
     )
     .expect("valid");
@@ -42,6 +42,7 @@ fn every_key_takes_effect() {
         keep_working_memory: false,
         control_ephemeral: true,
         executable_heap: true,
+        argv0: Some("it".to_owned()),
         main_arguments: vec![b"this".to_vec(), b"is".to_vec()],
         environment: vec![b"FOO=foo".to_vec(), b"BAR=".to_vec()],
         stdout: true,
@@ -133,6 +134,9 @@ fn bad_values_say_what_was_found_and_what_is_allowed() {
         ("filename", "\"\""),
         ("filename", "[]"),
         ("group", "7"),
+        ("argv0", "\"\""),
+        ("argv0", "[\"x\"]"),
+        ("argv0", "\"a\\u0000b\""),
         ("main_arguments", "\"x\""),
         ("main_arguments", "[1]"),
         ("main_arguments", "[\"a\\u0000b\"]"),

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tinykvm_testkit::harness::Case;
 
-use crate::support::{bench, configured, shared};
+use crate::support::{bench, configured, file, from_file, shared};
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![
@@ -15,6 +15,7 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::kvm("randomness is fresh", randomness),
         Case::kvm("clocks are right", clocks),
         Case::kvm("environment and arguments", environment),
+        Case::kvm("a program finds its own name and file", names),
     ]
 }
 
@@ -185,12 +186,53 @@ fn environment() -> Result<(), String> {
         }
         "#,
         r#"{"main_arguments": ["this", "is"], "environment": ["FOO=foo", "BAR=b r"],
-            "group": "shop"}"#,
+            "group": "shop", "argv0": "the name"}"#,
     );
     bench.get("/").is(
         200,
-        "prog|this|is|LC_TYPE=C|LC_ALL=C|USER=root|TERM=dumb|NO_COLOR=1|FOO=foo|BAR=b r|\
+        "the name|this|is|LC_TYPE=C|LC_ALL=C|USER=root|PATH=/usr/local/bin:/usr/bin:/bin|TERM=dumb|NO_COLOR=1|FOO=foo|BAR=b r|\
          KVM_NAME=prog|KVM_GROUP=shop|KVM_TYPE=request|KVM_STATE=state|KVM_DEBUG=0|",
     );
     Ok(())
+}
+
+/// As after `execve`: the path as configured, and where its links lead. A link's own name decides
+/// what interpreters take for their home.
+fn names() -> Result<(), String> {
+    let source = r#"
+        #include <fcntl.h>
+        #include <sys/auxv.h>
+        #include <sys/prctl.h>
+        #include <tinykvm.h>
+        #include <unistd.h>
+        static char text[5000];
+        static void get(const char *url, const char *arg)
+        {
+            backend_response_str(200, "text/plain", text);
+        }
+        int main(int argc, char **argv)
+        {
+            char name[16], file[500] = "", line[500] = "";
+            prctl(PR_GET_NAME, name);
+            readlink("/proc/self/exe", file, sizeof file - 1);
+            read(open("/proc/self/cmdline", O_RDONLY), line, sizeof line - 1);
+            snprintf(text, sizeof text, "%s %s %s %s %s %s", argv[0],
+                     (char *)getauxval(AT_EXECFN), file, line, name, getenv("KVM_NAME"));
+            set_backend_get(get);
+            wait_for_requests();
+        }
+        "#;
+    let file = file(source)
+        .canonicalize()
+        .map_err(|error| error.to_string())?;
+    let link = file.with_file_name(format!("a-link-to-a-program-{}", std::process::id()));
+    let _ = std::fs::remove_file(&link);
+    std::os::unix::fs::symlink(&file, &link).map_err(|error| error.to_string())?;
+    let (file, shown) = (file.display().to_string(), link.display().to_string());
+    let expected = |argv0: &str| format!("{argv0} {shown} {file} {argv0} a-link-to-a-pro prog");
+    let by_link = from_file(&link, "{}");
+    by_link.get("/").is(200, &expected(&shown));
+    let named = from_file(&link, r#"{"argv0": "other"}"#);
+    named.get("/").is(200, &expected("other"));
+    std::fs::remove_file(&link).map_err(|error| error.to_string())
 }
