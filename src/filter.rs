@@ -16,6 +16,8 @@ use crate::transaction::VarnishTransaction;
 
 /// What the names of our filters begin with.
 const PREFIX: &str = "tinykvm_";
+/// The status of an answer to a client that has the body already.
+const NOT_MODIFIED: u16 = 304;
 
 /// The name of a program in lists of filters.
 pub(crate) fn filter_name(program: &str) -> String {
@@ -70,6 +72,10 @@ impl ProgramFilter {
             None => (Vec::new(), Vec::new()),
         };
         let (status, fields) = match ctx.response_mut() {
+            // What a client has already is the answer with this status.
+            Some(response) if delivery && response.status() == NOT_MODIFIED => {
+                (200, response.save())
+            }
             Some(response) => (response.status(), response.save()),
             None => return Answer::Fail("tinykvm: there is no response to filter".to_owned()),
         };
@@ -110,7 +116,23 @@ impl ProgramFilter {
     /// For an answer of a backend that has no body, but the header fields of one: to HEAD.
     pub(crate) fn without_body(&self, ctx: &mut Ctx<'_>) -> Result<(), String> {
         let length = announced(ctx);
-        let answer = self.begin(ctx, length, false);
+        // With a body, Varnish would take the compression away before the program, and put it back.
+        let decoded = self.program.filters_encoded() != Some(true);
+        let compressed = decoded && encoding(ctx).is_some_and(|it| it.eq_ignore_ascii_case("gzip"));
+        if compressed && let Some(mut response) = ctx.response_mut() {
+            response.remove_all(b"Content-Encoding");
+            response.remove_all(b"Content-Length");
+        }
+        let answer = self.begin(ctx, length.filter(|_| !compressed), false);
+        if compressed
+            && !ctx.wants_plain()
+            && encoding(ctx).is_none()
+            && let Some(mut response) = ctx.response_mut()
+        {
+            response.remove_all(b"Content-Length");
+            let set = response.set(b"Content-Encoding", b"gzip");
+            set.map_err(|_| "tinykvm: no room for Content-Encoding")?;
+        }
         if let Answer::Filter(filter) = answer {
             filter.skip(&mut VarnishLog(ctx.task_log()));
         } else if let Answer::Fail(reason) = answer {
@@ -171,7 +193,9 @@ impl Filter for ProgramFilter {
         } else {
             upstream.changes_body();
         }
-        if let Some(length) = filter.known_length()
+        // Of a page with includes it is not the length that clients get.
+        if !ctx.wants_esi()
+            && let Some(length) = filter.known_length()
             && let Err(reason) = announce(ctx, length)
         {
             return Opened::Fail(self.line(&reason));
@@ -181,18 +205,30 @@ impl Filter for ProgramFilter {
 
     fn open_delivery(&self, ctx: &mut Ctx<'_>) -> Opened<Box<dyn DeliveryProcessor>> {
         let status = ctx.response().map_or(0, |response| response.status());
-        if status == 304 || status == 204 {
+        if status < 200 || status == 204 {
             return Opened::Bypass;
         }
-        let length = ctx.delivery_length();
+        let only_fields = ctx.is_head() || status == NOT_MODIFIED;
+        // Of a body that the backend was not asked for, only the header fields tell the length.
+        let length = match only_fields && ctx.is_passed() {
+            true => announced(ctx),
+            false => ctx.delivery_length(),
+        };
+        let compressed = ctx.is_stored_compressed();
         let filter = match self.begin(ctx, length, true) {
             Answer::Bypass => return Opened::Bypass,
             Answer::Fail(reason) => return refuse(ctx, reason),
             Answer::Filter(filter) => filter,
         };
-        let head = ctx
-            .request()
-            .is_some_and(|request| request.method() == b"HEAD");
+        if ctx.esi_level() > 0
+            && let Some(encoding) = encoding(ctx)
+            && !(compressed && encoding.eq_ignore_ascii_case("gzip"))
+        {
+            let name = self.program.name();
+            return Opened::Fail(format!(
+                "tinykvm {name}: a part of a page can't be encoded ({encoding})"
+            ));
+        }
         if length == Some(0) {
             // Varnish relies on the field that it has seen.
             if let Err(reason) = announce(ctx, 0) {
@@ -201,7 +237,7 @@ impl Filter for ProgramFilter {
         } else {
             ctx.set_delivery_length(filter.announced_length());
         }
-        if head || length == Some(0) {
+        if only_fields || length == Some(0) {
             let mut log = VarnishLog(ctx.task_log());
             filter.skip(&mut log);
             counters::publish();
@@ -218,9 +254,21 @@ impl Filter for ProgramFilter {
     }
 }
 
-/// The delivery of a body that the program can't filter: an error without a body.
+/// How the response's body is encoded, if it is.
+fn encoding(ctx: &Ctx<'_>) -> Option<String> {
+    let response = ctx.response()?;
+    let encoding = response.value(b"Content-Encoding")?.trim_ascii();
+    let plain = encoding.is_empty() || encoding.eq_ignore_ascii_case(b"identity");
+    (!plain).then(|| encoding.escape_ascii().to_string())
+}
+
+/// The delivery of a body that the program can't filter: an error without a body. A part of a page
+/// has no status, so there the page ends.
 fn refuse(ctx: &mut Ctx<'_>, reason: String) -> Opened<Box<dyn DeliveryProcessor>> {
     counters::publish();
+    if ctx.esi_level() > 0 {
+        return Opened::Fail(reason);
+    }
     let Some(mut response) = ctx.response_mut() else {
         return Opened::Fail(reason);
     };
@@ -235,7 +283,10 @@ fn refuse(ctx: &mut Ctx<'_>, reason: String) -> Opened<Box<dyn DeliveryProcessor
     ] {
         response.remove_all(name);
     }
-    if response.set_response(503).is_err() {
+    // Varnish has decided already whether there is a length, so the end of the connection is that of
+    // the response.
+    let ends = response.status() != NOT_MODIFIED || response.set(b"Connection", b"close").is_ok();
+    if response.set_response(503).is_err() || !ends {
         return Opened::Fail(reason);
     }
     ctx.set_delivery_length(Some(0));

@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use tinykvm_runtime::{Journal, Program, Programs};
+use tinykvm_vrt::filter::opening::Opening;
 use tinykvm_vrt::private::VclPrivate;
 use tinykvm_vrt::{Ctx, Director, Private, Registration, Slot, Tag, ffi, log_global};
 
@@ -40,6 +41,7 @@ pub(crate) struct Vcl {
     filters: RwLock<HashMap<String, Registration>>,
     /// When its load began.
     begun: Instant,
+    opening: RwLock<Option<Opening>>,
 }
 
 impl fmt::Debug for Vcl {
@@ -61,6 +63,7 @@ impl Vcl {
             directors: RwLock::default(),
             filters: RwLock::default(),
             begun: Instant::now(),
+            opening: RwLock::default(),
         }
     }
 
@@ -126,6 +129,10 @@ impl Vcl {
         if filters.contains_key(name) {
             return Ok(());
         }
+        let mut opening = self.opening.write().unwrap_or_else(PoisonError::into_inner);
+        if opening.is_none() {
+            *opening = Some(Opening::new(ctx)?);
+        }
         let program = self.program(Some(name.as_bytes()))?;
         let filter = Box::new(ProgramFilter::new(program));
         let known = Registration::new(ctx, &filter_name(name), filter)
@@ -152,6 +159,10 @@ impl Vcl {
         let mut filters = self.filters.write().unwrap_or_else(PoisonError::into_inner);
         for (_, known) in filters.drain() {
             known.remove(ctx);
+        }
+        let mut opening = self.opening.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(opening) = opening.take() {
+            opening.remove(ctx);
         }
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tinykvm_runtime::Program;
 use tinykvm_vrt::filter::list::{with_delivery_filter, with_fetch_filter};
+use tinykvm_vrt::filter::opening::{with_opening, without_opening};
 use tinykvm_vrt::{Ctx, Place, ffi, strings};
 
 use crate::counters;
@@ -87,11 +88,22 @@ fn add(
 
 fn list(ctx: &mut Ctx<'_>, program: &Arc<Program>, filtering: Filtering) -> Result<(), String> {
     let name = filter_name(program.name());
+    if ctx.place() == Place::Deliver {
+        ctx.forget_stale_filters();
+        if !ctx.note_filters() {
+            return Err("out of workspace".to_owned());
+        }
+    }
     let list = ctx.filters().map_err(|error| error.to_string())?;
     // A program that can't say is asked again when the body comes, and fails then.
     let encoded = program.filters_encoded().unwrap_or(false);
     let with = match ctx.place() {
-        Place::Deliver => with_delivery_filter(&list, &name, encoded, ctx.is_stored_compressed()),
+        Place::Deliver => {
+            let (compressed, included) = (ctx.is_stored_compressed(), ctx.esi_level() > 0);
+            let list = without_opening(&list);
+            let with = with_delivery_filter(&list, &name, encoded, compressed, included);
+            with_opening(&with)
+        }
         _ => with_fetch_filter(&list, &name, encoded),
     };
     let first = !list.split_whitespace().any(is_ours);

@@ -7,6 +7,7 @@
 mod delivery;
 mod fetch;
 pub mod list;
+pub mod opening;
 mod required;
 
 use std::ffi::{CStr, CString};

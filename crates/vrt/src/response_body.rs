@@ -4,6 +4,7 @@ use std::ptr::NonNull;
 
 use crate::ctx::{Ctx, Place};
 use crate::ffi;
+use crate::http::Http;
 
 impl Ctx<'_> {
     /// True if a backend's answer has a body: it is no answer to HEAD, has no status that excludes
@@ -28,6 +29,22 @@ impl Ctx<'_> {
             && unsafe { ffi::VRT_r_beresp_was_304(self.raw()) } != 0
     }
 
+    /// True if VCL wants the backend's body decompressed (`beresp.do_gunzip`).
+    #[must_use]
+    pub fn wants_plain(&self) -> bool {
+        let fetch = self.busyobj();
+        // SAFETY: the fetch of this call.
+        fetch.is_some_and(|fetch| unsafe { fetch.as_ref() }.do_gunzip() != 0)
+    }
+
+    /// True if VCL wants the backend's body looked through for includes (`beresp.do_esi`).
+    #[must_use]
+    pub fn wants_esi(&self) -> bool {
+        let fetch = self.busyobj();
+        // SAFETY: the fetch of this call.
+        fetch.is_some_and(|fetch| unsafe { fetch.as_ref() }.do_esi() != 0)
+    }
+
     /// The client's request, where its response is being made.
     fn delivery(&self) -> Option<NonNull<ffi::req>> {
         if self.is_fetch() {
@@ -48,6 +65,35 @@ impl Ctx<'_> {
             !request.objcore.is_null()
                 && ffi::ObjCheckFlag(request.wrk, request.objcore, ffi::OF_GZIPED) != 0
         }
+    }
+
+    /// How deep the response is in pages that include it; 0 for what a client asked for.
+    #[must_use]
+    pub fn esi_level(&self) -> u32 {
+        let request = self.delivery();
+        // SAFETY: the request of this call.
+        request.map_or(0, |request| unsafe { request.as_ref() }.esi_level)
+    }
+
+    /// True if the client wants the header fields only.
+    #[must_use]
+    pub fn is_head(&self) -> bool {
+        self.delivery().is_some_and(|request| {
+            // SAFETY: the request of this call, and what it was before VCL saw it.
+            let message = unsafe { Http::from_raw(request.as_ref().http0) };
+            message.is_some_and(|message| message.method() == b"HEAD")
+        })
+    }
+
+    /// True if the object is the backend's answer to this very request, with no more of a body than
+    /// was asked for.
+    #[must_use]
+    pub fn is_passed(&self) -> bool {
+        self.delivery().is_some_and(|request| {
+            // SAFETY: the request of this call; NULL, or the object that it holds.
+            let object = unsafe { request.as_ref().objcore.as_ref() };
+            object.is_some_and(|object| u32::from(object.flags) & ffi::OC_F_PRIVATE != 0)
+        })
     }
 
     /// Length of the body that is about to be delivered, if it is known.

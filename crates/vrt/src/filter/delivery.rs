@@ -79,6 +79,8 @@ impl Downstream<'_> {
 struct Open {
     processor: Box<dyn DeliveryProcessor>,
     owner: NonNull<Deliveries>,
+    /// Varnish forgets it when the body begins.
+    request: *const ffi::req,
 }
 
 /// The open processors of a task. It owns them, and not the entries of their filters: Varnish
@@ -102,9 +104,17 @@ impl TaskPrivate for Deliveries {
 }
 
 impl Deliveries {
-    fn add(&self, processor: Box<dyn DeliveryProcessor>) -> NonNull<Open> {
+    fn add(
+        &self,
+        processor: Box<dyn DeliveryProcessor>,
+        request: *const ffi::req,
+    ) -> NonNull<Open> {
         let owner = NonNull::from(self);
-        let open = Box::into_raw(Box::new(Open { processor, owner }));
+        let open = Box::into_raw(Box::new(Open {
+            processor,
+            owner,
+            request,
+        }));
         // SAFETY: a box is not NULL.
         let open = unsafe { NonNull::new_unchecked(open) };
         self.0.borrow_mut().push(open);
@@ -152,16 +162,22 @@ pub(super) unsafe extern "C" fn open(
     let Some(mut ctx) = (unsafe { Ctx::from_raw(ctx) }) else {
         return -1;
     };
+    super::opening::restore(&mut ctx);
     // SAFETY: the processors of this delivery, and its log.
     let log = unsafe { TaskLog::new((*processors).vsl) };
     match guard::catch(|| known.filter.open_delivery(&mut ctx)) {
         Ok(Opened::Use(mut processor)) => {
+            // SAFETY: the processors of this delivery.
+            let request = unsafe { (*processors).req };
             let Some(mut slot) = ctx.task::<Deliveries>() else {
                 processor.close(&log);
                 log.log(Tag::Error, "tinykvm: out of workspace for a filter");
-                return -1;
+                // SAFETY: the request of this delivery.
+                return unsafe { fail(request) };
             };
-            let open = slot.get_or_insert(Deliveries::default).add(processor);
+            let open = slot
+                .get_or_insert(Deliveries::default)
+                .add(processor, request);
             // SAFETY: the field of the entry, which is of no use when the task is over.
             unsafe { private.write(open.as_ptr().cast()) };
             0
@@ -169,13 +185,35 @@ pub(super) unsafe extern "C" fn open(
         Ok(Opened::Bypass) => 1,
         Ok(Opened::Fail(reason)) => {
             log.log(Tag::Error, &reason);
-            -1
+            // SAFETY: the request of this delivery.
+            unsafe { fail((*processors).req) }
         }
         Err(caught) => {
             log.log(Tag::Error, &format!("tinykvm: {}", caught.message()));
-            -1
+            // SAFETY: as above.
+            unsafe { fail((*processors).req) }
         }
     }
+}
+
+/// The body of this delivery is not what it should be. Of an included part Varnish would not tell
+/// anybody: the page that it belongs to would go on without it.
+///
+/// # Safety
+/// NULL, or the request of a delivery of this thread.
+pub(super) unsafe fn fail(request: *const ffi::req) -> c_int {
+    // SAFETY: NULL, or the request of the delivery and the one at the top, which live longer, and
+    // are of the same thread.
+    unsafe {
+        let top = request.as_ref().filter(|request| request.esi_level > 0);
+        let top = top.and_then(|request| request.top.as_ref());
+        if let Some(top) = top.and_then(|top| top.topreq.as_ref())
+            && let Some(page) = top.vdc.as_mut()
+        {
+            page.retval = -1;
+        }
+    }
+    -1
 }
 
 pub(super) unsafe extern "C" fn push(
@@ -218,7 +256,8 @@ pub(super) unsafe extern "C" fn push(
         Err(caught) => format!("tinykvm: {}", caught.message()),
     };
     downstream.log().log(Tag::Error, &reason);
-    -1
+    // SAFETY: the request of this delivery.
+    unsafe { fail(open.request) }
 }
 
 pub(super) unsafe extern "C" fn close(

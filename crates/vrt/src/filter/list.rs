@@ -32,15 +32,28 @@ pub fn with_fetch_filter(list: &str, name: &str, encoded: bool) -> String {
 
 /// Adds a filter to the list for a delivery: behind ESI, before ranges. It sees the body decoded;
 /// `encoded`: as it is stored. `compressed` says that it is stored compressed.
+///
+/// An `included` part is to leave plain whatever filter it goes through: Varnish puts it into a
+/// compressed page by itself, and with what it knows of the stored body if that is what comes.
 #[must_use]
-pub fn with_delivery_filter(list: &str, name: &str, encoded: bool, compressed: bool) -> String {
+pub fn with_delivery_filter(
+    list: &str,
+    name: &str,
+    encoded: bool,
+    compressed: bool,
+    included: bool,
+) -> String {
     let mut all: Vec<&str> = list.split_whitespace().collect();
     let place = |all: &[&str], wanted: &[&str]| {
         let found = all.iter().position(|filter| wanted.contains(filter));
         found.unwrap_or(all.len())
     };
     if encoded {
-        all.insert(place(&all, &["gunzip", "range"]), name);
+        let at = place(&all, &["gunzip", "range"]);
+        all.insert(at, name);
+        if included && compressed && !all.contains(&"gunzip") {
+            all.insert(at + 1, "gunzip");
+        }
         return all.join(" ");
     }
     if compressed && !all.contains(&"gunzip") {
@@ -146,8 +159,8 @@ mod tests {
     #[test]
     fn delivery_filters_see_plain_bodies_and_ranges_come_after() {
         let add = |list: &str, compressed| {
-            let one = with_delivery_filter(list, "a", false, compressed);
-            with_delivery_filter(&one, "b", false, compressed)
+            let one = with_delivery_filter(list, "a", false, compressed, false);
+            with_delivery_filter(&one, "b", false, compressed, false)
         };
         assert_eq!(add("", false), "a b");
         assert_eq!(add(" esi range", false), "esi a b range");
@@ -158,8 +171,16 @@ mod tests {
 
     #[test]
     fn delivery_filters_may_see_what_is_stored() {
-        let list = with_delivery_filter(" esi gunzip range", "a", true, true);
+        let list = with_delivery_filter(" esi gunzip range", "a", true, true, false);
         assert_eq!(list, "esi a gunzip range");
-        assert_eq!(with_delivery_filter("", "a", true, true), "a");
+        assert_eq!(with_delivery_filter("", "a", true, true, false), "a");
+    }
+
+    #[test]
+    fn included_parts_are_plain_in_the_end() {
+        let add = |list: &str, compressed| with_delivery_filter(list, "a", true, compressed, true);
+        assert_eq!(add("esi", true), "esi a gunzip");
+        assert_eq!(add("gunzip", true), "a gunzip");
+        assert_eq!(add("esi", false), "esi a");
     }
 }
