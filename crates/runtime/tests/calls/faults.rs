@@ -13,9 +13,33 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::kvm("on_error that fails", on_error_fails),
         Case::kvm("a crash is explained", explained),
         Case::kvm("a crash that the program handles", handled),
+        Case::kvm("there are no local descriptors", no_local_descriptors),
         Case::kvm("headers stay although the call fails", headers_stay),
         Case::kvm("no callback for this request", no_callback),
     ]
+}
+
+/// A selector of the local table is a general protection fault, in the first request and after
+/// resets.
+fn no_local_descriptors() -> Result<(), String> {
+    let bench = bench(
+        r#"
+#include <tinykvm.h>
+static void get(const char *url, const char *arg)
+{
+    asm volatile ("mov %0, %%ds" : : "r" (0xf));
+    backend_response_str(200, "text/plain", "loaded");
+}
+int main(void) { set_backend_get(get); wait_for_requests(); }
+"#,
+    );
+    for _ in 0..3 {
+        let reply = bench.get("/");
+        reply.failed(Verdict::Fault);
+        let told = &reply.transaction.errors[0];
+        assert!(told.contains("general protection fault"), "{told}");
+    }
+    Ok(())
 }
 
 /// One fork and little patience, so that nothing can hide.

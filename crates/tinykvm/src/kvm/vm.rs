@@ -11,6 +11,20 @@ use super::{Device, DirtyRing, Vcpu, dirty_ring};
 use crate::EngineError;
 use crate::mem::Mapping;
 
+/// How often `KVM_CREATE_VM` is tried: the kernel gives up when a signal comes meanwhile, as one of
+/// the watchdog may.
+const CREATE_TRIES: u32 = 5;
+
+fn create(device: &Device) -> Result<VmFd, EngineError> {
+    let mut tries = 1;
+    loop {
+        match device.kvm().create_vm() {
+            Err(error) if error.errno() == libc::EINTR && tries < CREATE_TRIES => tries += 1,
+            result => return result.map_err(|error| EngineError::ioctl("KVM_CREATE_VM", error)),
+        }
+    }
+}
+
 /// How KVM treats a memory slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SlotKind {
@@ -32,10 +46,7 @@ pub(crate) struct Vm {
 impl Vm {
     /// Creates a machine; with a dirty ring if `ring_entries` is not 0.
     pub(crate) fn new(device: &Device, ring_entries: u32) -> Result<Self, EngineError> {
-        let fd = device
-            .kvm()
-            .create_vm()
-            .map_err(|error| EngineError::ioctl("KVM_CREATE_VM", error))?;
+        let fd = create(device)?;
         let mut vm = Self {
             fd,
             ring_entries: 0,

@@ -146,6 +146,11 @@ pub(crate) fn user_mode(fresh: &kvm_sregs, features: Features, root: u64, gs: u6
         present: 1,
         ..kvm_segment::default()
     };
+    // There are no local descriptors. A fresh vCPU has a table at 0 with a limit of 64 KiB.
+    special.ldt = kvm_segment {
+        unusable: 1,
+        ..kvm_segment::default()
+    };
     special.gdt.base = layout::SYSTEM + layout::GDT;
     special.gdt.limit = GDT_SIZE - 1;
     special.idt.base = layout::SYSTEM + layout::IDT;
