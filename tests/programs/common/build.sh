@@ -27,6 +27,15 @@ preload() { # the library that makes a program serve requests
     gcc -O2 -Wall -Wextra -shared -fPIC -Wl,-z,initfirst -I"$INCLUDE" "$source" -o "$OUT/preload.so"
 }
 
+npm_packages() { # fetches those of package-lock.json, if they are not there
+  needs npm npm
+  local modules=$OUT/node_modules
+  is_fresh "$modules/.package-lock.json" package.json package-lock.json && return
+  cp package.json package-lock.json "$OUT"
+  npm ci --prefix "$OUT" --loglevel=error --no-audit --no-fund --ignore-scripts --fetch-retries=5
+  touch "$modules/.package-lock.json"
+}
+
 cargo_build() { # name of the executable
   "${CARGO:-cargo}" build --quiet --release --locked --target-dir "$TOP/target/programs/cargo"
   ln -sf "$TOP/target/programs/cargo/x86_64-unknown-linux-gnu/release/$1" "$OUT/program"

@@ -1,11 +1,6 @@
 # Programs for Node.js: fetches the packages of package.json, and puts the library beside them.
-needs npm npm
+npm_packages
 modules=$OUT/node_modules
-is_fresh "$modules/.package-lock.json" package.json package-lock.json || {
-  cp package.json package-lock.json "$OUT"
-  npm ci --prefix "$OUT" --loglevel=error --no-audit --no-fund --ignore-scripts
-  touch "$modules/.package-lock.json"
-}
 own=$modules/tinykvm
 is_fresh "$own/tinykvm.node" "$TOP"/guest/node/* || {
   mkdir -p "$own"
