@@ -36,6 +36,10 @@ impl ProgramBackend {
 }
 
 impl Backend for ProgramBackend {
+    fn is_healthy(&self) -> bool {
+        self.program.is_healthy()
+    }
+
     fn answer(&self, ctx: &mut Ctx<'_>) -> Option<Answer> {
         let Some(task) = Task::existing(ctx) else {
             self.error(ctx, "this fetch did not call tinykvm.program()");

@@ -166,6 +166,14 @@ impl Vcl {
         }
     }
 
+    /// True if the operator has taken the program out of service, as a backend and in all else.
+    pub(crate) fn is_set_sick(&self, ctx: &Ctx<'_>, name: &str) -> bool {
+        let directors = self.directors.read();
+        let directors = directors.unwrap_or_else(PoisonError::into_inner);
+        let director = directors.get(name);
+        director.is_some_and(|director| director.was_set_sick(ctx))
+    }
+
     /// The program's director, for VCL.
     pub(crate) fn director(&self, name: &str) -> Option<ffi::VCL_BACKEND> {
         let directors = self.directors.read();

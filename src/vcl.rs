@@ -19,10 +19,15 @@ pub(crate) use to_string::vmod_to_string;
 use std::sync::Arc;
 
 use tinykvm_runtime::{CallRequest, Program, Response};
-use tinykvm_vrt::Ctx;
+use tinykvm_vrt::{Ctx, Tag};
 
 use crate::task::Task;
 use crate::transaction::VarnishTransaction;
+
+/// Tells that a program was not run, because the operator took it out of service.
+fn log_sick(ctx: &Ctx<'_>, program: &str) {
+    ctx.log(Tag::Error, &format!("tinykvm {program}: set sick"));
+}
 
 /// Runs a program for a function that wants its answer now.
 fn call_now(

@@ -38,6 +38,11 @@ pub(crate) unsafe extern "C" fn vmod_filter(
             let name = program.name();
             return Err(format!("program \"{name}\" is not known to Varnish as a filter").into());
         }
+        if vcl.is_set_sick(ctx, program.name()) {
+            program.sick_filter(&mut VarnishLog::of(ctx))?;
+            counters::publish();
+            return Ok(0);
+        }
         let filtering = Filtering { argument, config };
         if ctx.place() == Place::Deliver {
             return add(ctx, vcl, &program, filtering);

@@ -3,7 +3,7 @@
 use tinykvm_runtime::{Body, Response};
 use tinykvm_vrt::{Ctx, Place, ffi, strings};
 
-use super::call_now;
+use super::{call_now, log_sick};
 use crate::counters::PublishLater;
 use crate::guard::{Failure, given, guard, only_in};
 use crate::state::Vcl;
@@ -34,6 +34,10 @@ pub(crate) unsafe extern "C" fn vmod_synth(
             )
         };
         let program = vcl.program(program)?;
+        if vcl.is_set_sick(ctx, program.name()) {
+            log_sick(ctx, program.name());
+            return Ok(0);
+        }
         // Declared before the answer, so that giving its VM back is counted.
         let _counters = PublishLater;
         let response = call_now(ctx, &program, url, argument, soft_reset != 0);

@@ -4,7 +4,7 @@ use std::ptr;
 
 use tinykvm_vrt::{Ctx, Tag, ffi, strings};
 
-use super::call_now;
+use super::{call_now, log_sick};
 use crate::counters::PublishLater;
 use crate::guard::{given, guard};
 use crate::state::Vcl;
@@ -41,6 +41,10 @@ pub(crate) unsafe extern "C" fn vmod_to_string(
         // SAFETY: as above.
         unsafe { given(ctx, on_error, "on_error")? };
         let program = vcl.program(program)?;
+        if vcl.is_set_sick(ctx, program.name()) {
+            log_sick(ctx, program.name());
+            return Ok(on_error);
+        }
         // Declared before the answer, so that giving its VM back is counted.
         let _counters = PublishLater;
         let mut response = call_now(ctx, &program, url, argument, soft_reset != 0);

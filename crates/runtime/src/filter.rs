@@ -137,6 +137,14 @@ impl Program {
         self.without_filter(&format!("it can't be a filter of this body: {reason}"), log)
     }
 
+    /// The operator has taken the program out of service.
+    ///
+    /// # Errors
+    /// As of [`missing_filter`](Self::missing_filter).
+    pub fn sick_filter(&self, log: &mut dyn Log) -> Result<(), String> {
+        self.without_filter("set sick", log)
+    }
+
     fn without_filter(&self, reason: &str, log: &mut dyn Log) -> Result<(), String> {
         report::error(log, self.name(), reason);
         if self.on_failure() == OnFailure::Original {

@@ -150,6 +150,24 @@ impl Program {
         }
     }
 
+    /// False while it is known that it could not be started. Who asks gets it tried again when it is
+    /// time for that. Never waits for the program.
+    #[must_use]
+    pub fn is_healthy(self: &Arc<Self>) -> bool {
+        if self.is_ready() {
+            return true;
+        }
+        let file = self.file_after_failure();
+        let mut state = lock(&self.state);
+        if matches!(state.phase, Phase::Failed(_)) {
+            self.start_if_due(&mut state, file);
+        }
+        !matches!(
+            state.phase,
+            Phase::Failed(_) | Phase::Starting { known: Some(_), .. } | Phase::Closed
+        )
+    }
+
     /// Serves a request. Loads the program first if need be.
     ///
     /// Never fails and never panics for anything that the program does; see [`Response`].

@@ -14,6 +14,10 @@ pub trait Backend: Send + Sync + 'static {
     /// Makes the answer: status and header fields are set on [`Ctx::response`], the body is
     /// returned. `None` is a failed fetch (`vcl_backend_error`, 503), and why is in the log.
     fn answer(&self, ctx: &mut Ctx<'_>) -> Option<Answer>;
+
+    /// False if it is known that it will give no answer. Asked by VCL and by the operator's command
+    /// line, so it does not wait.
+    fn is_healthy(&self) -> bool;
 }
 
 /// The body of an answer.
@@ -57,6 +61,7 @@ unsafe impl Sync for Methods {}
 static METHODS: Methods = Methods(ffi::vdi_methods {
     magic: ffi::VDI_METHODS_MAGIC,
     type_: c"tinykvm".as_ptr(),
+    healthy: Some(healthy),
     gethdrs: Some(get_headers),
     finish: Some(finish),
     destroy: Some(destroy),
@@ -94,6 +99,13 @@ impl Director {
         Some(Self { raw })
     }
 
+    /// True if the operator has taken it out of service (`backend.set_health ... sick`).
+    #[must_use]
+    pub fn was_set_sick(&self, ctx: &Ctx<'_>) -> bool {
+        // SAFETY: a checked context, and a director of ours, which is there as long as this.
+        unsafe { was_set_sick(ctx.raw(), self.raw) }
+    }
+
     /// As VCL's type BACKEND.
     #[must_use]
     pub fn raw(&self) -> ffi::VCL_BACKEND {
@@ -119,6 +131,35 @@ unsafe extern "C" fn destroy(director: ffi::VCL_BACKEND) {
     }
 }
 
+/// # Safety
+/// A valid context, and a director of ours.
+unsafe fn was_set_sick(context: *const ffi::vrt_ctx, director: ffi::VCL_BACKEND) -> bool {
+    // SAFETY: as the caller says.
+    unsafe {
+        // What the operator says goes first; without that, it is what the backend says.
+        let owned = &*(*director).priv_.cast::<Owned>();
+        ffi::VRT_Healthy(context, director, ptr::null_mut()) == 0 && owned.0.is_healthy()
+    }
+}
+
+unsafe extern "C" fn healthy(
+    _context: *const ffi::vrt_ctx,
+    director: ffi::VCL_BACKEND,
+    changed: *mut ffi::VCL_TIME,
+) -> ffi::VCL_BOOL {
+    let healthy = guard::catch(|| {
+        // SAFETY: a director of ours, which exists while Varnish asks for it; NULL or a time of
+        // Varnish's.
+        unsafe {
+            if let Some(changed) = changed.as_mut() {
+                *changed = (*(*director).vdir).health_changed;
+            }
+            (*(*director).priv_.cast::<Owned>()).0.is_healthy()
+        }
+    });
+    ffi::VCL_BOOL::from(healthy.unwrap_or(false))
+}
+
 unsafe extern "C" fn get_headers(
     context: *const ffi::vrt_ctx,
     director: ffi::VCL_BACKEND,
@@ -129,7 +170,7 @@ unsafe extern "C" fn get_headers(
     };
     let answered = guard::catch(|| {
         // SAFETY: a checked context, and the director that this is called for.
-        if unsafe { ffi::VRT_Healthy(context, director, ptr::null_mut()) } == 0 {
+        if unsafe { was_set_sick(context, director) } {
             ctx.log(Tag::Error, "tinykvm: this backend was set sick");
             return None;
         }
