@@ -48,15 +48,17 @@ pub(crate) enum PathKind {
 }
 
 /// What `allow(…, read, "libraries")` and the key `libraries` stand for: where the dynamic loader
-/// and the libraries of a Linux system are, the loader's cache of their names, and where Debian's
-/// links to alternatives lead.
-const LIBRARIES: [(&str, PathKind); 6] = [
+/// and the libraries of a Linux system are, the loader's cache of their names, where Debian's
+/// links to alternatives lead, and the time zones that C libraries and languages read.
+const LIBRARIES: [(&str, PathKind); 8] = [
     ("/lib", PathKind::Tree),
     ("/lib64", PathKind::Tree),
     ("/usr/lib", PathKind::Tree),
     ("/usr/lib64", PathKind::Tree),
     ("/etc/ld.so.cache", PathKind::File),
     ("/etc/alternatives", PathKind::Tree),
+    ("/usr/share/zoneinfo", PathKind::Tree),
+    ("/etc/timezone", PathKind::File),
 ];
 
 /// The word that stands for them.
