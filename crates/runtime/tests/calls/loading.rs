@@ -17,7 +17,7 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::new("files that are no programs", no_programs),
         Case::new("without KVM", without_kvm),
         Case::kvm("dynamically linked programs", dynamic),
-        Case::kvm("main() that does not get there", bad_mains),
+        Case::kvm("a main that does not get there", bad_mains),
         Case::kvm("starting in the background", background),
         Case::kvm("a program that is put right", put_right),
         Case::kvm("closing gives everything back", closing),
