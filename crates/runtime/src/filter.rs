@@ -23,6 +23,7 @@ mod session;
 mod start;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::call::report;
 use crate::config::OnFailure;
@@ -161,6 +162,7 @@ impl Program {
         request: &FilterRequest<'_>,
         transaction: &mut dyn Transaction,
     ) -> Begun {
+        let asked = Instant::now();
         let instance = match self.instance() {
             Ok(instance) => instance,
             Err(unready) => {
@@ -170,12 +172,12 @@ impl Program {
                     on_failure,
                     unready.verdict,
                     &unready.reason,
-                    request,
+                    &Figures::new(request.delivery, asked.elapsed()),
                     transaction,
                 );
             }
         };
-        let begun = BodyFilter::begin(&instance, request, transaction);
+        let begun = BodyFilter::begin(&instance, request, asked, transaction);
         begun.unwrap_or_else(|error| {
             let on_failure = instance.settings.on_failure;
             let reason = error.to_string();
@@ -185,7 +187,7 @@ impl Program {
                 on_failure,
                 error.verdict(),
                 &reason,
-                request,
+                &Figures::new(request.delivery, asked.elapsed()),
                 transaction,
             )
         })
@@ -198,12 +200,12 @@ fn refuse(
     on_failure: OnFailure,
     verdict: Verdict,
     reason: &str,
-    request: &FilterRequest<'_>,
+    figures: &Figures,
     log: &mut dyn Transaction,
 ) -> Begun {
     report::error(log, name, reason);
     let original = on_failure == OnFailure::Original;
-    Figures::new(request.delivery).finish(name, verdict, original, log);
+    figures.finish(name, verdict, original, log);
     if original {
         add(&counters().filter_originals, 1);
         Begun::Original

@@ -1,6 +1,6 @@
 //! The log lines of a call.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tinykvm::{Fork, Image, backtrace};
 
@@ -17,7 +17,9 @@ const BACKTRACE_MAX: usize = 24;
 /// Figures for the verdict line.
 pub(super) struct Report<'a> {
     name: &'a str,
-    started: Instant,
+    /// What the request waited for a VM, or for the start of the program.
+    waited: Duration,
+    served: Instant,
     runs_before: u64,
     runs: u64,
     private: u64,
@@ -26,10 +28,13 @@ pub(super) struct Report<'a> {
 }
 
 impl<'a> Report<'a> {
-    pub(super) fn new(name: &'a str, started: Instant) -> Self {
+    /// To be made when a request that came at `asked` has its VM, or is refused.
+    pub(super) fn new(name: &'a str, asked: Instant) -> Self {
+        let served = Instant::now();
         Self {
             name,
-            started,
+            waited: served.saturating_duration_since(asked),
+            served,
             runs_before: 0,
             runs: 0,
             private: 0,
@@ -64,8 +69,9 @@ impl<'a> Report<'a> {
         line.push_str(" status=");
         line.push_str(digits.format(response.status));
         line.push_str(" time=");
-        let time = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
-        line.push_str(digits.format(time));
+        line.push_str(digits.format(micros(self.served.elapsed())));
+        line.push_str("us wait=");
+        line.push_str(digits.format(micros(self.waited)));
         line.push_str("us private=");
         line.push_str(digits.format(self.private));
         line.push_str("KiB pages=");
@@ -77,6 +83,10 @@ impl<'a> Report<'a> {
         line.push_str(digits.format(self.runs));
         log.log(&line);
     }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// Logs why a call failed.

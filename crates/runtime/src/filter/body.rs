@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::figures::Figures;
 use super::headers::{Adjusted, Recorder};
@@ -83,9 +84,11 @@ impl BodyFilter {
     pub(super) fn begin(
         instance: &Arc<Instance>,
         request: &FilterRequest<'_>,
+        asked: Instant,
         transaction: &mut dyn Transaction,
     ) -> Result<Begun, HoldError> {
         let held = instance.hold_for_filter(request.delivery)?;
+        let figures = Figures::new(request.delivery, asked.elapsed());
         let session = Session::new(instance, held);
         let settings = &instance.settings;
         let original = settings.on_failure == OnFailure::Original;
@@ -98,7 +101,7 @@ impl BodyFilter {
                 announced: None,
                 spare: settings.max_body,
             },
-            figures: Figures::new(request.delivery),
+            figures,
         };
         let mut recorder = Recorder::new(transaction);
         let State::Running(session) = &mut filter.state else {

@@ -21,6 +21,8 @@ pub(super) struct Figures {
     pub(super) chunks: u64,
     /// Time in the program's functions.
     pub(super) time: Duration,
+    /// What the body waited for a VM, or for the start of the program.
+    pub(super) wait: Duration,
     /// How often the VM was entered.
     pub(super) runs: u64,
     /// Memory that the VM had for itself, in bytes.
@@ -30,7 +32,7 @@ pub(super) struct Figures {
 }
 
 impl Figures {
-    pub(super) fn new(delivery: bool) -> Self {
+    pub(super) fn new(delivery: bool, wait: Duration) -> Self {
         Self {
             delivery,
             input: 0,
@@ -38,6 +40,7 @@ impl Figures {
             output: 0,
             chunks: 0,
             time: Duration::ZERO,
+            wait,
             runs: 0,
             private: 0,
             pages: 0,
@@ -54,8 +57,9 @@ impl Figures {
         let place = if self.delivery { "delivery" } else { "fetch" };
         let then = if original { " then=original" } else { "" };
         let text = format!(
-            "verdict={verdict} filter={place}{then} time={}us in={} out={} chunks={} private={}KiB pages={} runs={}",
+            "verdict={verdict} filter={place}{then} time={}us wait={}us in={} out={} chunks={} private={}KiB pages={} runs={}",
             self.time.as_micros(),
+            self.wait.as_micros(),
             self.input,
             self.output,
             self.chunks,

@@ -206,6 +206,11 @@ fn one_entry() -> Result<(), String> {
         let figure = |name| log.figure(name).parse().unwrap();
         (figure("chunks"), figure("runs"))
     };
+    // The first one has waited for the program's start, and says so apart.
+    let (_, log) = filters.push("same", &parts[..1]);
+    let figure = |name| log.figure(name).trim_end_matches("us").parse::<u64>();
+    assert!(figure("wait").unwrap() >= 500, "{:?}", log.0);
+    assert!(figure("time").unwrap() > 0, "{:?}", log.0);
     let (_, alone) = runs_of(&parts[..1]);
     for _ in 0..3 {
         let (chunks, runs) = runs_of(&parts);

@@ -13,6 +13,7 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::kvm("many threads, few forks", threads),
         Case::kvm("waiting for a fork ends", overload),
         Case::kvm("a full queue says so", full_queue),
+        Case::kvm("waiting and working are told apart", waiting_and_working),
         Case::kvm("a time limit is met closely", close_limit),
         Case::kvm("128 forks", many_forks),
         Case::kvm("what the host holds counts as memory of the request", held),
@@ -64,6 +65,43 @@ fn overload() -> Result<(), String> {
         looping.join().unwrap().failed(Verdict::Timeout);
     });
     bench.get("/ok").is(200, "ok");
+    Ok(())
+}
+
+/// The line of a call says what the request waited, for the start or for a VM, and what the
+/// program took, and neither contains the other.
+fn waiting_and_working() -> Result<(), String> {
+    let program = r#"
+        #include <tinykvm.h>
+        static void get(const char *url, const char *arg)
+        {
+            if (url[1] == 'n') usleep(500000);
+            backend_response_str(200, "text/plain", "ok");
+        }
+        int main(void) { usleep(300000); set_backend_get(get); wait_for_requests(); }
+    "#;
+    let bench = configured(program, r#"{"concurrency": 1}"#);
+    let figures = |url: &str| {
+        let reply = bench.get(url);
+        reply.is(200, "ok");
+        let micros = |name| reply.figure(name).trim_end_matches("us").parse().unwrap();
+        let (wait, time): (u64, u64) = (micros("wait"), micros("time"));
+        (wait, time)
+    };
+    let (wait, time) = figures("/start");
+    assert!(wait >= 300_000 && time < 300_000, "{wait} {time}");
+    let (wait, time) = figures("/ready");
+    assert!(wait < 300_000 && time < 300_000, "{wait} {time}");
+    let both = thread::scope(|scope| {
+        let ask = || scope.spawn(|| figures("/nap"));
+        let asked = [ask(), ask()];
+        asked.map(|one| one.join().unwrap())
+    });
+    for (wait, time) in both {
+        // The other one's is at least as long again.
+        assert!((500_000..900_000).contains(&time), "{wait} {time}");
+    }
+    assert!(both.iter().any(|(wait, _)| *wait >= 200_000), "{both:?}");
     Ok(())
 }
 
