@@ -12,7 +12,7 @@ fn main() {
     let thread = std::thread::spawn(|| 1).join();
     println!("{}", if thread.is_ok() { "threads" } else { "?" });
     let file = std::fs::read("/etc/shadow").map_err(|error| error.kind());
-    println!("{}", if file == Err(std::io::ErrorKind::PermissionDenied) { "no files" } else { "?" });
+    println!("{}", if file == Err(std::io::ErrorKind::NotFound) { "no files" } else { "?" });
     std::thread::sleep(Duration::from_millis(1));
     assert!(start.elapsed() < Duration::from_secs(10));
     assert!(SystemTime::now() > SystemTime::UNIX_EPOCH);
