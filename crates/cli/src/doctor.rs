@@ -3,6 +3,7 @@
 mod access;
 mod host;
 pub(crate) mod program;
+mod running;
 mod trial;
 
 use std::fmt;

@@ -7,6 +7,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use tinykvm::DEVICE_PATH_VARIABLE;
 
 use super::Finding;
+use super::running::running;
 
 /// Users as which worker processes run: Varnish's, Vinyl Cache's. Of each the first that there is
 /// counts: where there is `vcache`, `varnish` does not open devices.
@@ -14,15 +15,15 @@ const SERVERS: [&[&str]; 2] = [&["vcache", "varnish", "varnishd"], &["vinyl"]];
 
 /// Owner and mode of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Rights {
-    owner: u32,
-    group: u32,
-    mode: u32,
+pub(super) struct Rights {
+    pub(super) owner: u32,
+    pub(super) group: u32,
+    pub(super) mode: u32,
 }
 
 impl Rights {
     /// True if that user may read and write the file (access control lists aside).
-    fn allow(self, user: u32, groups: &[u32]) -> bool {
+    pub(super) fn allow(self, user: u32, groups: &[u32]) -> bool {
         const BOTH: u32 = 6;
         let shift = if user == self.owner {
             6
@@ -37,14 +38,14 @@ impl Rights {
 
 /// A user with all groups.
 #[derive(Debug, PartialEq, Eq)]
-struct User {
-    name: String,
-    id: u32,
-    groups: Vec<u32>,
+pub(super) struct User {
+    pub(super) name: String,
+    pub(super) id: u32,
+    pub(super) groups: Vec<u32>,
 }
 
 /// The user of that name, from the texts of passwd and group.
-fn user(name: &str, passwd: &str, group: &str) -> Option<User> {
+pub(super) fn user(name: &str, passwd: &str, group: &str) -> Option<User> {
     let fields: Vec<&str> = passwd
         .lines()
         .map(|line| line.split(':').collect::<Vec<_>>())
@@ -67,7 +68,7 @@ fn user(name: &str, passwd: &str, group: &str) -> Option<User> {
 }
 
 /// The name of a group or user by its number, from the text of group or passwd.
-fn name_of(id: u32, text: &str) -> String {
+pub(super) fn name_of(id: u32, text: &str) -> String {
     let id = id.to_string();
     text.lines()
         .map(|line| line.split(':').collect::<Vec<_>>())
@@ -112,6 +113,7 @@ pub(super) fn device() -> Vec<Finding> {
             "no user of Varnish (vcache, varnish) on this machine",
         ));
     }
+    findings.extend(running(&path, rights, &passwd, &group));
     findings
 }
 
