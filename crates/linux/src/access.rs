@@ -26,6 +26,8 @@ use crate::object::Object;
 use crate::permissions::{Anchor, PathGrant};
 use crate::synthetic::{self, Node};
 
+use walk::There;
+
 pub(crate) use grant::{Grant, Parent, is_kernel_file_system};
 use walk::Stuck;
 
@@ -302,7 +304,8 @@ fn place(context: &Context<'_>, clean: &[u8], request: &Request, walked: bool) -
     let node = synthetic::find(context, clean);
     // What is granted by name goes before what is made up; all of `/` is not by name.
     let by_name = found.is_some_and(|(grant, _)| !grant.shown.is_empty());
-    let synthetic_first = !by_name && (permissions.is_audit() || is_kernels(clean));
+    let synthetic_first = !by_name && (permissions.is_audit() || is_kernels(clean))
+        || stays(context, clean, request.right);
     if let (true, Some(node)) = (synthetic_first, &node) {
         return Some(Place::Synthetic(node.clone(), clean.to_vec()));
     }
@@ -328,6 +331,45 @@ fn place(context: &Context<'_>, clean: &[u8], request: &Request, walked: bool) -
     names.sort();
     names.dedup();
     Some(Place::Synthetic(Node::Directory(names), clean.to_vec()))
+}
+
+/// True if what is made up at a clean path is there whatever is granted: a rule takes nothing away.
+/// That is so for devices, and for links to what the program has open: the host's would be refused,
+/// or be another one's. A text stays where the host has none that the program may have.
+fn stays(context: &Context<'_>, clean: &[u8], right: Right) -> bool {
+    let permissions = &context.process.options().permissions;
+    let node = synthetic::find(context, clean);
+    let Some((grant, rest)) = permissions.find(clean) else {
+        return node.is_some();
+    };
+    match node {
+        // Unless the program's own configuration puts something there.
+        Some(_) if matches!(grant.anchor, Anchor::Link(_)) => false,
+        Some(Node::Device(_) | Node::Link(_) | Node::Descriptor(_)) => true,
+        Some(Node::Text(_)) => right == Right::Read && lacks_file(context, clean, grant, rest),
+        Some(Node::Directory(_)) | None => false,
+    }
+}
+
+/// True if the host has nothing at a granted path that the program may have: no file, and no link
+/// to something.
+fn lacks_file(context: &Context<'_>, clean: &[u8], grant: &PathGrant, rest: &[u8]) -> bool {
+    let target = match walk::there(grant, rest) {
+        There::Nothing => return true,
+        There::File => return false,
+        // Of a process, which is another one on the host.
+        There::Kernel => return is_below(clean, b"/proc/1"),
+        There::Link(target) => target,
+    };
+    let above = clean.iter().rposition(|&byte| byte == b'/').unwrap_or(0);
+    let target = match target.first() {
+        Some(b'/') => normal(&target),
+        _ => normal(&[&clean[..above], b"/", &target].concat()),
+    };
+    match context.process.options().permissions.find(&target) {
+        Some((grant, rest)) => matches!(walk::there(grant, rest), There::Nothing),
+        None => synthetic::find(context, &target).is_none(),
+    }
 }
 
 fn link_target(grant: &PathGrant) -> Vec<u8> {

@@ -26,6 +26,7 @@ pub(crate) use calls::{
 };
 pub(crate) use header::{recvmmsg, recvmsg, sendmmsg, sendmsg};
 pub(crate) use message::{read, write};
+pub(crate) use options::Options;
 pub(crate) use pair::PairEnd;
 pub(crate) use socket::{Socket, SocketId};
 

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::errno::{EAGAIN, ECONNREFUSED, ECONNRESET, EMSGSIZE, EPIPE, Errno};
+use crate::network::Options;
 use crate::readiness::{Edges, Events};
 
 /// How much one side may have under way (`/proc/sys/net/core/wmem_default`).
@@ -51,6 +52,7 @@ struct End<R> {
     write_shut: bool,
     error: Option<Errno>,
     edges: Edges,
+    options: Options,
 }
 
 /// Both sockets of a pair; `R` is a descriptor under way.
@@ -83,6 +85,7 @@ impl<R: Clone> Pair<R> {
             write_shut: false,
             error: None,
             edges: Edges::default(),
+            options: Options::default(),
         };
         Self {
             kind,
@@ -105,6 +108,16 @@ impl<R: Clone> Pair<R> {
     /// What kind of sockets these are.
     pub(crate) fn kind(&self) -> Kind {
         self.kind
+    }
+
+    /// What was set for a side.
+    pub(crate) fn options(&self, side: Side) -> &Options {
+        &self.ends[side & 1].options
+    }
+
+    /// The same, to change.
+    pub(crate) fn options_mut(&mut self, side: Side) -> &mut Options {
+        &mut self.ends[side & 1].options
     }
 
     /// The pending error, which is then forgotten (`SO_ERROR`).

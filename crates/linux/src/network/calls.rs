@@ -287,8 +287,10 @@ pub(crate) fn setsockopt(context: &mut Context<'_>) -> Answer {
     let mut value = vec![0; length.min(64)];
     context.read_into(context.word(3), &mut value)?;
     match end {
-        // Pairs take what sockets take, and it makes no difference.
-        Endpoint::Pair(_) => super::options::Options::default().set(level, name, &value, None)?,
+        Endpoint::Pair(pair) => {
+            let options = pair.options_mut(context.state_mut())?;
+            options.set(level, name, &value, None)?;
+        }
         Endpoint::Socket(socket) => {
             let socket = socket.get_mut(context.state_mut())?;
             let host = socket.host().cloned();
@@ -366,10 +368,11 @@ fn option(
             Ok(ids.iter().flat_map(|id| id.to_le_bytes()).collect())
         }
         (SOL_SOCKET, PEERCRED, _) => Err(ENOPROTOOPT.into()),
+        // The buffer of a pair is as large as it is.
         (SOL_SOCKET, SNDBUF, Endpoint::Pair(_)) => {
             number(u32::try_from(SEND_BUFFER).unwrap_or(u32::MAX))
         }
-        (_, _, Endpoint::Pair(_)) => Ok(super::options::Options::default().get(level, name)?),
+        (_, _, Endpoint::Pair(pair)) => Ok(pair.options(context.state())?.get(level, name)?),
         (_, _, Endpoint::Socket(socket)) => {
             Ok(socket.get(context.state())?.options.get(level, name)?)
         }

@@ -62,10 +62,10 @@ impl Endpoint {
 
     /// How long it waits to send or to receive.
     fn limit(self, state: &State, send: bool) -> Option<Duration> {
-        let Self::Socket(socket) = self else {
-            return None;
+        let options = match self {
+            Self::Socket(socket) => &socket.get(state).ok()?.options,
+            Self::Pair(pair) => pair.options(state).ok()?,
         };
-        let options = &socket.get(state).ok()?.options;
         if send {
             options.send_limit
         } else {
@@ -103,6 +103,9 @@ fn wait(context: &mut Context<'_>, open: Open, flags: u32, out: Option<&Outgoing
         return EAGAIN.into();
     }
     let limit = open.end.limit(context.state(), send);
+    if limit == Some(Duration::ZERO) {
+        return EAGAIN.into();
+    }
     let deadline = limit.map(|limit| context.deadline(limit));
     // A socket that is not connected does not tell when the reader of another one has room.
     if matches!(
@@ -115,7 +118,15 @@ fn wait(context: &mut Context<'_>, open: Open, flags: u32, out: Option<&Outgoing
         return Block::pause(context.guest.monotonic(), deadline).into();
     }
     let wanted = if send { Events::OUT } else { Events::IN };
-    context.wait_for(open.id, wanted, deadline)
+    match context.wait_for(open.id, wanted, deadline) {
+        // With a limit, a signal's handler ends the call whatever it was installed with.
+        Failure::Block(block) if limit.is_some() => Block {
+            restart: false,
+            ..block
+        }
+        .into(),
+        failure => failure,
+    }
 }
 
 fn total(parts: &[(u64, u64)]) -> u64 {

@@ -21,6 +21,9 @@ const SO_KEEPALIVE: u32 = 9;
 const SO_LINGER: u32 = 13;
 const SO_RCVTIMEO: u32 = 20;
 const SO_SNDTIMEO: u32 = 21;
+/// The same for systems whose time had 32 bits.
+const SO_RCVTIMEO_NEW: u32 = 66;
+const SO_SNDTIMEO_NEW: u32 = 67;
 const TCP_NODELAY: u32 = 1;
 const TCP_CORK: u32 = 3;
 const TCP_KEEPIDLE: u32 = 4;
@@ -88,8 +91,8 @@ impl Options {
         host: Option<&OwnedFd>,
     ) -> Result<(), Errno> {
         match (level, name) {
-            (SOL_SOCKET, SO_RCVTIMEO) => self.receive_limit = limit(value)?,
-            (SOL_SOCKET, SO_SNDTIMEO) => self.send_limit = limit(value)?,
+            (SOL_SOCKET, SO_RCVTIMEO | SO_RCVTIMEO_NEW) => self.receive_limit = limit(value)?,
+            (SOL_SOCKET, SO_SNDTIMEO | SO_SNDTIMEO_NEW) => self.send_limit = limit(value)?,
             (SOL_SOCKET, SO_LINGER) => {
                 if value.len() < 8 {
                     return Err(EINVAL);
@@ -125,8 +128,8 @@ impl Options {
     pub(super) fn get(&self, level: u32, name: u32) -> Result<Vec<u8>, Errno> {
         let time = |limit: Option<Duration>| timeval(limit.unwrap_or_default()).as_bytes().to_vec();
         match (level, name) {
-            (SOL_SOCKET, SO_RCVTIMEO) => Ok(time(self.receive_limit)),
-            (SOL_SOCKET, SO_SNDTIMEO) => Ok(time(self.send_limit)),
+            (SOL_SOCKET, SO_RCVTIMEO | SO_RCVTIMEO_NEW) => Ok(time(self.receive_limit)),
+            (SOL_SOCKET, SO_SNDTIMEO | SO_SNDTIMEO_NEW) => Ok(time(self.send_limit)),
             (SOL_SOCKET, SO_LINGER) => {
                 let on = u32::from(self.linger.is_some()).to_le_bytes();
                 Ok([on, self.linger.unwrap_or(0).to_le_bytes()].concat())
@@ -185,7 +188,7 @@ fn apply(host: &OwnedFd, level: u32, name: u32, value: u32) {
     };
 }
 
-/// A `struct timeval`; zero is none.
+/// A `struct timeval`; zero is no limit.
 fn limit(value: &[u8]) -> Result<Option<Duration>, Errno> {
     if value.len() < 16 {
         return Err(EINVAL);
@@ -194,10 +197,10 @@ fn limit(value: &[u8]) -> Result<Option<Duration>, Errno> {
     if micros >= 1_000_000 {
         return Err(EDOM);
     }
-    // Negative: none at all, says Linux, and does not wait. Here it is as if it were not set.
-    let Ok(_) = i64::try_from(seconds) else {
-        return Ok(None);
-    };
+    // Negative: it does not wait at all, and says that nothing was set.
+    if i64::try_from(seconds).is_err() {
+        return Ok(Some(Duration::ZERO));
+    }
     let time = Duration::from_secs(seconds) + Duration::from_micros(micros);
     Ok((!time.is_zero()).then_some(time))
 }
@@ -274,6 +277,10 @@ mod tests {
             .set(SOL_SOCKET, SO_RCVTIMEO, &[0; 16], None)
             .unwrap();
         assert_eq!(options.receive_limit, None);
+        let never = [u64::MAX.to_le_bytes(), [0; 8]].concat();
+        options.set(SOL_SOCKET, SO_RCVTIMEO, &never, None).unwrap();
+        assert_eq!(options.receive_limit, Some(Duration::ZERO));
+        assert_eq!(options.get(SOL_SOCKET, SO_RCVTIMEO).unwrap(), [0; 16]);
         let bad = [&[0; 8][..], &1_000_000_u64.to_le_bytes()].concat();
         assert_eq!(options.set(SOL_SOCKET, SO_SNDTIMEO, &bad, None), Err(EDOM));
     }

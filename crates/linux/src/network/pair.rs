@@ -1,5 +1,6 @@
 //! One socket of a pair as a descriptor.
 
+use super::options::Options;
 use crate::context::{Context, Failure};
 use crate::descriptor::DescriptionId;
 use crate::errno::{EPIPE, Errno};
@@ -28,6 +29,17 @@ impl PairEnd {
     /// The pair.
     pub(super) fn get(self, state: &State) -> Result<&Kept, Errno> {
         state.object(self.number)
+    }
+
+    /// What was set for it.
+    pub(super) fn options(self, state: &State) -> Result<&Options, Errno> {
+        Ok(self.get(state)?.options(self.side))
+    }
+
+    /// The same, to change.
+    pub(super) fn options_mut(self, state: &mut State) -> Result<&mut Options, Errno> {
+        let pair: &mut Kept = state.object_mut(self.number)?;
+        Ok(pair.options_mut(self.side))
     }
 
     pub(super) fn send(

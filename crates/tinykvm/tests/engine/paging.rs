@@ -28,6 +28,11 @@ pub fn cases() -> Vec<Case> {
         case("there_is_a_limit_on_the_number_of_areas", area_limit),
         case("what_was_written_is_not_executed", write_xor_execute),
         case("a_jit_may_flip_and_mix_rights", jit),
+        case(
+            "what_a_program_wrote_elsewhere_is_not_executed",
+            written_elsewhere,
+        ),
+        case("low_memory_is_the_second_gigabyte", low),
         case("a_growing_stack_grows", growing_stack),
         case("wiped_memory_is_zero_in_every_fork", wiped),
         case("moved_memory_keeps_contents_and_rights", moved),
@@ -371,6 +376,65 @@ fn jit() {
                 Exit::Exception(_)
             ));
         }
+        fork.reset().unwrap();
+    }
+}
+
+fn written_elsewhere() {
+    let refused = Err(MapError::WriteExecute);
+    for right in [false, true] {
+        let limits = Limits {
+            allow_write_execute: right,
+            ..Limits::default()
+        };
+        let expected = |result| if right { Ok(()) } else { result };
+        let mut boot = boot(limits);
+        let early = boot
+            .map(Placement::Anywhere, 8192, Protection::READ)
+            .unwrap();
+        boot.advise(early + 4096, 4096, Advice::Written).unwrap();
+        let mut fork = freeze(boot).fork().unwrap();
+        assert_eq!(fork.allows_write_execute(), right);
+        fork.protect(early, 4096, Protection::READ_EXECUTE).unwrap();
+        let made = fork.protect(early + 4096, 4096, Protection::READ_EXECUTE);
+        assert_eq!(made, expected(refused));
+        let code = fork
+            .map(Placement::Anywhere, 4096, Protection::READ_EXECUTE)
+            .unwrap();
+        assert_eq!(
+            fork.advise(code, 4096, Advice::Written),
+            expected(refused),
+            "it is executable"
+        );
+        // It stays so when it moves, and what replaces it is new.
+        let to = fork
+            .remap(early + 4096, 4096, Placement::Anywhere, 8192, false)
+            .unwrap();
+        let made = fork.protect(to, 8192, Protection::READ_EXECUTE);
+        assert_eq!(made, expected(refused));
+        fork.map(Placement::Fixed(to), 4096, Protection::READ_EXECUTE)
+            .unwrap();
+    }
+}
+
+fn low() {
+    let (start, end) = (Placement::LOW.start, Placement::LOW.end);
+    let mut boot = boot(small(32));
+    assert_eq!(boot.map(Placement::Low, 4096, RW), Ok(start));
+    assert_eq!(boot_call(&mut boot, "write_at", [start, 0]), DONE);
+    let mut fork = freeze(boot).fork().unwrap();
+    for _ in 0..2 {
+        assert_eq!(fork.map(Placement::Low, 100, RW), Ok(start + 4096));
+        ask(&mut fork, "write_at", &[start + 4096]);
+        let rest = end - start - 3 * 4096;
+        let found = fork.reserve(Placement::Low, rest, RW);
+        assert_eq!(found, Ok(start + 8192));
+        ask(&mut fork, "write_at", &[end - 8192]);
+        assert!(fork.map(Placement::Low, 8192, RW).is_err(), "full");
+        assert_eq!(fork.map(Placement::Low, 4096, RW), Ok(end - 4096));
+        ask(&mut fork, "write_at", &[end - 8]);
+        assert!(fork.map(Placement::Low, 1, RW).is_err());
+        assert!(fork.reserve(Placement::Low, u64::MAX - 8191, RW).is_err());
         fork.reset().unwrap();
     }
 }

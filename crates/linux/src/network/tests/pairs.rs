@@ -1,7 +1,7 @@
 use super::*;
 use crate::Flow;
 use crate::errno::{
-    EAFNOSUPPORT, EAGAIN, EBADF, EFAULT, EINVAL, EISCONN, EMSGSIZE, ENOPROTOOPT, ENOTSOCK,
+    EAFNOSUPPORT, EAGAIN, EBADF, EDOM, EFAULT, EINVAL, EISCONN, EMSGSIZE, ENOPROTOOPT, ENOTSOCK,
     EOPNOTSUPP, EPIPE, EPROTONOSUPPORT, ESOCKTNOSUPPORT,
 };
 use crate::tests::NOWHERE;
@@ -228,4 +228,71 @@ fn bad_pointers_are_errors() {
     let long = machine.words(&[9_000, 1 | 1 << 32]);
     let sent = message(&mut machine, [0, 0], &[room, 1], [long, 16]);
     machine.fails("sendmsg", &[one, sent, 0], EINVAL);
+}
+
+/// All ways to receive from a socket, and to send by it, with a limit on waiting.
+#[test]
+fn waiting_ends_at_the_limit_of_the_socket() {
+    const RECEIVES: [&str; 5] = ["read", "readv", "recvfrom", "recvmsg", "recvmmsg"];
+    const SENDS: [&str; 5] = ["write", "writev", "sendto", "sendmsg", "sendmmsg"];
+    for kind in [STREAM, DGRAM, SEQPACKET] {
+        for names in [[20, 21], [66, 67]] {
+            for (calls, name) in [(RECEIVES, names[0]), (SENDS, names[1])] {
+                for call in calls {
+                    let mut machine = machine(&[]);
+                    let [one, _two] = pair(&mut machine, kind);
+                    let limit = machine.words(&[0, 200_000]);
+                    machine.value("setsockopt", &[one, 1, name, limit, 16]);
+                    if name % 2 == 1 {
+                        while send(&mut machine, one, &[7; 4096], 0x40) > 0 {}
+                    }
+                    let buffer = machine.room(64);
+                    let vector = machine.words(&[buffer, 64]);
+                    let header = machine.words(&[0, 0, vector, 1, 0, 0, 0, 0]);
+                    let arguments: &[u64] = match call {
+                        "read" | "write" => &[buffer, 64],
+                        "readv" | "writev" => &[vector, 1],
+                        "recvfrom" | "sendto" => &[buffer, 64, 0, 0, 0],
+                        "recvmsg" | "sendmsg" => &[header, 0],
+                        _ => &[header, 1, 0, 0],
+                    };
+                    let arguments = [&[one], arguments].concat();
+                    let before = machine.host.slept;
+                    machine.fails(call, &arguments, EAGAIN);
+                    let waited = machine.host.slept - before;
+                    let label = format!("{kind} {call} {waited:?}");
+                    assert!((200..300).contains(&waited.as_millis()), "{label}");
+                    // Nothing is waited for with MSG_DONTWAIT, nor with a time that is negative.
+                    let negative = machine.words(&[u64::MAX, 0]);
+                    machine.value("setsockopt", &[one, 1, name, negative, 16]);
+                    machine.fails(call, &arguments, EAGAIN);
+                    assert_eq!(machine.host.slept - before, waited, "{label}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn options_of_pairs_are_each_sides_own() {
+    let mut machine = machine(&[]);
+    let [one, two] = pair(&mut machine, STREAM);
+    let get = |machine: &mut Machine, fd: u64, name: u64| {
+        let (value, length) = (machine.room(16), machine.guest.put(&[16, 0, 0, 0]));
+        machine.value("getsockopt", &[fd, 1, name, value, length]);
+        (machine.word(value), machine.word(value + 8))
+    };
+    let limit = machine.words(&[3, 250_000]);
+    machine.value("setsockopt", &[one, 1, 20, limit, 16]);
+    assert_eq!(get(&mut machine, one, 20), (3, 250_000));
+    assert_eq!(get(&mut machine, one, 66), (3, 250_000));
+    assert_eq!(get(&mut machine, one, 21), (0, 0));
+    assert_eq!(get(&mut machine, two, 20), (0, 0));
+    let on = machine.guest.put(&[1, 0, 0, 0]);
+    machine.value("setsockopt", &[two, 1, 16, on, 4]);
+    assert_eq!(get(&mut machine, two, 16).0, 1);
+    assert_eq!(get(&mut machine, one, 16).0, 0);
+    let wrong = machine.words(&[0, 1_000_000]);
+    machine.fails("setsockopt", &[one, 1, 20, wrong, 16], EDOM);
+    assert_eq!(get(&mut machine, one, 20), (3, 250_000));
 }
