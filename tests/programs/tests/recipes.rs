@@ -1,15 +1,23 @@
-//! The recipes of `docs/languages.md`, done as it says, word for word: files, commands, requests.
-//! Only `/srv` is a directory of the test's own.
+//! What documents tell to do, done as they say, word for word: files, commands, requests. Of
+//! `docs/languages.md` each recipe by itself. Only `/srv` is a directory of the test's own.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Output, Stdio};
 
+use tinykvm_runtime::Programs;
 use tinykvm_testkit::document::{Section, Step, sections};
 use tinykvm_testkit::harness::{self, Case};
 use tinykvm_testkit::paths;
 
-const DOCUMENT: &str = "docs/languages.md";
+/// The document with recipes.
+const RECIPES: &str = "docs/languages.md";
+
+/// Documents that are followed from their beginning to their end, and what of them is not run.
+const FOLLOWED: [(&str, usize); 2] = [("README.md", 3), ("docs/filters.md", 2)];
+
+/// Documents with configuration.
+const CONFIGURED: [&str; 2] = ["docs/permissions.md", "docs/languages.md"];
 
 /// Where programs lie in the document.
 const SRV: &str = "/srv";
@@ -17,8 +25,8 @@ const SRV: &str = "/srv";
 /// What is not run. Whoever adds to this has to say why.
 const NOT_RUN: [(&str, &str); 1] = [("Rust", "a part of a program; the example is a whole one")];
 
-fn read() -> Result<String, String> {
-    let path = paths::top().join(DOCUMENT);
+fn read(document: &str) -> Result<String, String> {
+    let path = paths::top().join(document);
     fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))
 }
 
@@ -132,6 +140,63 @@ fn recipe(section: Section) -> Case {
     })
 }
 
+/// A document as a whole.
+fn followed(document: &str, not_run: usize) -> Result<(), String> {
+    let sections = sections(&read(document)?)?;
+    let steps: Vec<_> = sections.iter().flat_map(|section| &section.steps).collect();
+    let skipped = |step: &&&Step| matches!(step, Step::Skipped { .. });
+    let found = steps.iter().filter(skipped).count();
+    if found != not_run {
+        return Err(format!("{found} blocks are not run, expected {not_run}"));
+    }
+    if !steps
+        .iter()
+        .any(|step| matches!(step, Step::Session { .. }))
+    {
+        return Err("nothing is looked at".to_owned());
+    }
+    build_cli()?;
+    let place = Place::new(document)?;
+    steps.iter().try_for_each(|step| place.follow(step))
+}
+
+/// Every block of a document that is a JSON object is configuration that is accepted.
+fn accepted(document: &str) -> Result<(), String> {
+    let text = read(document)?;
+    let mut blocks: Vec<String> = Vec::new();
+    let mut inside = false;
+    for line in text.lines() {
+        let line = line.strip_prefix("    ").unwrap_or(line);
+        if line.starts_with("{ \"") {
+            blocks.push(String::new());
+            inside = true;
+        }
+        inside &= !line.is_empty() && !line.starts_with("```");
+        if let Some(block) = blocks.last_mut().filter(|_| inside) {
+            block.push_str(line);
+            block.push('\n');
+        }
+    }
+    if blocks.is_empty() {
+        return Err("no configuration in it".to_owned());
+    }
+    for block in blocks {
+        let programs = Programs::new();
+        let configure = |json: &str| {
+            let done = programs.configure("name", json);
+            done.map_err(|error| format!("{block}{error}"))
+        };
+        configure(r#"{ "filename": "/srv/name" }"#)?;
+        if !block.contains("\"filename\"") {
+            configure(&block)?;
+            continue;
+        }
+        let alone = Programs::new().configure("name", &block);
+        alone.map_err(|error| format!("{block}{error}"))?;
+    }
+    Ok(())
+}
+
 /// A recipe for every library, and no block that is not run but those above.
 fn nothing_is_left_out(sections: &[Section]) -> Result<(), String> {
     let mut not_run = Vec::new();
@@ -176,9 +241,9 @@ fn libraries() -> Result<Vec<String>, String> {
 }
 
 fn main() -> ExitCode {
-    let cases = match read().and_then(|text| sections(&text)) {
+    let mut cases = match read(RECIPES).and_then(|text| sections(&text)) {
         Err(error) => vec![Case::new("recipes", move || {
-            Err(format!("{DOCUMENT}: {error}"))
+            Err(format!("{RECIPES}: {error}"))
         })],
         Ok(sections) => {
             let complete = nothing_is_left_out(&sections);
@@ -187,5 +252,13 @@ fn main() -> ExitCode {
             cases
         }
     };
+    for (document, not_run) in FOLLOWED {
+        let name = format!("followed: {document}");
+        cases.push(Case::kvm(name, move || followed(document, not_run)));
+    }
+    for document in CONFIGURED {
+        let name = format!("accepted: {document}");
+        cases.push(Case::new(name, move || accepted(document)));
+    }
     harness::run(cases)
 }
