@@ -49,6 +49,8 @@ pub enum Notice<'a> {
     NoMapping {
         /// The system call.
         call: &'static str,
+        /// How many bytes it was to have.
+        length: u64,
     },
     /// There is no memory left for what the host would hold: `max_request_memory`, or `max_memory`
     /// while the program boots.

@@ -290,7 +290,7 @@ fn boot(
     };
     let result = run(&mut machine, &mut process, &mut host, limits);
     host.flush();
-    let reason = match result {
+    let mut reason = match result {
         Ok(Stop::Waiting { paused }) => {
             process.freeze(&machine.booting);
             let template = machine.booting.freeze();
@@ -308,6 +308,10 @@ fn boot(
         Ok(_) => "it ended".to_owned(),
         Err(failure) => explain(&failure, &machine.booting),
     };
+    if let Some(refused) = &output.refused {
+        reason.push_str("; before that, ");
+        reason.push_str(refused);
+    }
     Err(LoadError::Boot {
         path,
         reason,

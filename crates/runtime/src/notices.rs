@@ -27,7 +27,9 @@ pub(crate) enum Telling {
 }
 
 /// The text for a notice that came `count` times by now.
-pub(crate) fn telling(program: &str, notice: &Notice<'_>, count: u64) -> Telling {
+///
+/// `max_memory` is the limit that mappings have.
+pub(crate) fn telling(program: &str, max_memory: u64, notice: &Notice<'_>, count: u64) -> Telling {
     let end = match count {
         1 => String::new(),
         count => format!(" ({count} times by now)"),
@@ -71,9 +73,11 @@ pub(crate) fn telling(program: &str, notice: &Notice<'_>, count: u64) -> Telling
                 "max_memory"
             }
         ),
-        Notice::NoMapping { call } => {
-            format!("{call}: no memory is left for a mapping (max_memory)")
-        }
+        Notice::NoMapping { call, length } => format!(
+            "{call}: no memory is left for a mapping of {} (max_memory is {})",
+            size(*length),
+            size(max_memory)
+        ),
         Notice::Lacking { call, what } => format!(
             "{call}: {}",
             match what {
@@ -93,6 +97,20 @@ pub(crate) fn telling(program: &str, notice: &Notice<'_>, count: u64) -> Telling
         }
     };
     Telling::Now(format!("{text}{end}"))
+}
+
+/// True for what a program dies of sooner or later: it was refused memory.
+pub(crate) fn is_about_memory(notice: &Notice<'_>) -> bool {
+    matches!(notice, Notice::NoMapping { .. } | Notice::NoMemory { .. })
+}
+
+/// A size in MiB, rounded up, or what is less than that in bytes.
+fn size(bytes: u64) -> String {
+    const MIB: u64 = 1 << 20;
+    match bytes {
+        ..MIB => format!("{bytes} bytes"),
+        _ => format!("{} MiB", bytes.div_ceil(MIB)),
+    }
 }
 
 impl Pending {

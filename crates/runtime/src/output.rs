@@ -35,6 +35,8 @@ pub(crate) struct Output {
     tail: Option<Vec<u8>>,
     /// What is told about the program when it does not run.
     pub(crate) pending: Vec<Pending>,
+    /// The last that a program which starts was refused, if it can be why it fails.
+    pub(crate) refused: Option<String>,
 }
 
 /// The line that a stream is in the middle of.

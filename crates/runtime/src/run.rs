@@ -11,7 +11,7 @@ use tinykvm_linux::{Flow, Notice, Process, Stream};
 use crate::api::{Abort, Action, BadAnswer, Host, Stage, dispatch};
 use crate::inputs::InputError;
 use crate::journal::Used;
-use crate::notices;
+use crate::notices::{self, Telling};
 use crate::verdict::Verdict;
 
 /// A VM that can be run: one that boots, or a fork.
@@ -459,7 +459,13 @@ impl tinykvm_linux::Host for Host<'_> {
     }
 
     fn notice(&mut self, notice: Notice<'_>, count: u64) {
-        self.tell(notices::telling(self.program, &notice, count));
+        let told = notices::telling(self.program, self.memory.max_memory, &notice, count);
+        if let (Stage::Init { .. }, Telling::Now(text)) = (&self.stage, &told)
+            && notices::is_about_memory(&notice)
+        {
+            self.output.refused = Some(text.clone());
+        }
+        self.tell(told);
     }
 
     fn used(&mut self, call: &'static str, path: &[u8], write: bool) {

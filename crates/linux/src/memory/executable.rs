@@ -13,7 +13,10 @@ pub(super) fn told<T>(
     let call = context.call.name;
     match &result {
         Err(MapError::WriteExecute) => context.notice(Notice::ExecMemory { call }),
-        Err(MapError::NoMemory { .. }) => context.notice(Notice::NoMapping { call }),
+        Err(MapError::NoMemory { length }) => {
+            let length = *length;
+            context.notice(Notice::NoMapping { call, length });
+        }
         _ => {}
     }
     Ok(result?)

@@ -1,7 +1,7 @@
 use super::*;
 
 fn line(notice: &Notice<'_>, count: u64) -> String {
-    match telling("p", notice, count) {
+    match telling("p", 16 << 20, notice, count) {
         Telling::Now(text) => text,
         Telling::Later(pending) => pending.text("p"),
     }
@@ -61,8 +61,11 @@ fn lines_say_what_would_help() {
             "write: no memory is left for what the host holds for the program (max_request_memory)",
         ),
         (
-            Notice::NoMapping { call: "mmap" },
-            "mmap: no memory is left for a mapping (max_memory)",
+            Notice::NoMapping {
+                call: "mmap",
+                length: (300 << 20) - 1,
+            },
+            "mmap: no memory is left for a mapping of 300 MiB (max_memory is 16 MiB)",
         ),
         (
             Notice::Lacking {

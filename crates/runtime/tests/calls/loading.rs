@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tinykvm_runtime::{ConfigError, PlainTransaction, Programs, Verdict, counters};
 use tinykvm_testkit::harness::Case;
 
-use crate::support::{bench, file, from_file, get, shared};
+use crate::support::{bench, configured, file, from_file, get, shared};
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![
@@ -261,6 +261,18 @@ fn bad_mains() -> Result<(), String> {
     let json = r#"{"main_arguments": ["init_assert"]}"#;
     let told = shared("misbehave.c", json).get("/ok").transaction.errors;
     assert!(told[0].contains("Assertion"), "{told:?}");
+    // What it was refused is why it ended.
+    let source = r"
+        #include <stdlib.h>
+        int main(void) { void *volatile all = malloc(300 << 20); return all ? 1 : 9; }
+    ";
+    let told = configured(source, r#"{"max_memory": 64}"#)
+        .get("/")
+        .transaction
+        .errors;
+    let reason = "exited with status 9; before that, mmap: no memory is left for a mapping of 301 MiB \
+                  (max_memory is 64 MiB)";
+    assert!(told[0].contains(reason), "{told:?}");
     Ok(())
 }
 
