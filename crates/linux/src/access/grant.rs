@@ -11,7 +11,7 @@ use crate::context::{Context, Failure};
 use crate::errno::{EACCES, EBUSY, ELOOP, ENOENT, ENOTDIR};
 use crate::notice::Less;
 use crate::permissions::{Anchor, PathGrant};
-use crate::stat::{S_IFDIR, S_IFMT};
+use crate::stat::{S_IFDIR, S_IFLNK, S_IFMT, S_IFREG};
 
 /// Permission to reach one path of the host, to read or also to write.
 #[derive(Debug, Clone)]
@@ -138,6 +138,17 @@ impl Grant {
     /// Opens it as a place (`O_PATH`).
     pub(crate) fn place(&self, context: &mut Context<'_>) -> Result<OwnedFd, Failure> {
         self.open(context, OFlags::PATH, Mode::empty())
+    }
+
+    /// True for a FIFO, a device or a socket. To open one does something by itself: it wakes whoever
+    /// waits at the other end, or tells that nobody does. What is not there, or can't be had, is not.
+    pub(crate) fn is_special(&self, context: &mut Context<'_>) -> bool {
+        let Ok(place) = self.place(context) else {
+            return false;
+        };
+        let kind = |found: rustix::fs::Stat| found.st_mode & S_IFMT;
+        rustix::fs::fstat(&place)
+            .is_ok_and(|found| !matches!(kind(found), S_IFREG | S_IFDIR | S_IFLNK))
     }
 
     /// Opens the directory that it lies in, and gives its name there, for calls that create,

@@ -7,7 +7,7 @@ use std::os::unix::fs::symlink;
 
 use super::*;
 use crate::ProcessOptions;
-use crate::errno::{EBADF, EBUSY, EEXIST, EISDIR, ELOOP, ENAMETOOLONG};
+use crate::errno::{EBADF, EBUSY, EEXIST, EINVAL, EISDIR, ELOOP, ENAMETOOLONG};
 use crate::permissions::{Extent, PathRule, Permissions};
 use crate::tests::{Machine, int};
 use tree::{CWD, Tree, content, try_call};
@@ -202,6 +202,39 @@ fn special_files_are_refused() {
     assert_eq!(machine.open("/all/proc/version", 0), Err(EACCES));
     assert_eq!(machine.open("/all/dev/null", 0), Err(EACCES));
     assert!(machine.open("/all/etc/passwd", 0).is_ok());
+}
+
+/// Whoever waits at a FIFO on the host does not hear of a program that may not open it, and the
+/// program not of him.
+#[test]
+fn a_refused_fifo_is_not_opened() {
+    let tree = Tree::new();
+    let fifo = tree.path("write/fifo");
+    let fifo_kind = rustix::fs::FileType::Fifo;
+    rustix::fs::mknodat(rustix::fs::CWD, &fifo, fifo_kind, rustix::fs::Mode::RWXU, 0).unwrap();
+    let mut machine = tree.machine();
+    // Nobody at the other end, then a reader: the answers are the same, with all flags.
+    let flags = [0, 1, 2, 0o4000, 0o4001, 0o102, 0o2001, 0o1001];
+    let answers = |machine: &mut Machine| {
+        assert_eq!(try_call(machine, "truncate", &["/write/fifo"]), Err(EINVAL));
+        flags.map(|flags| machine.open("/write/fifo", flags))
+    };
+    assert_eq!(answers(&mut machine), flags.map(|_| Err(EACCES)));
+    let reading = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::NONBLOCK;
+    let reader = rustix::fs::open(&fifo, reading, rustix::fs::Mode::empty()).unwrap();
+    assert_eq!(answers(&mut machine), flags.map(|_| Err(EACCES)));
+    // A reader whose writer has gone finds the end; one that never had a writer has no event.
+    let mut polled = [rustix::event::PollFd::new(
+        &reader,
+        rustix::event::PollFlags::IN,
+    )];
+    let now = rustix::event::Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    rustix::event::poll(&mut polled, Some(&now)).unwrap();
+    let heard = polled[0].revents();
+    assert!(!heard.contains(rustix::event::PollFlags::HUP), "{heard:?}");
 }
 
 #[test]

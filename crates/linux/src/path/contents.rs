@@ -12,6 +12,7 @@ use crate::object::{HostFile, Object};
 pub(crate) fn truncate(context: &mut Context<'_>) -> Answer {
     let length = u64::try_from(context.word(1).cast_signed()).map_err(|_| EINVAL)?;
     match of_path(context, 0, true, Right::Write)? {
+        Place::Host(grant) if grant.is_special(context) => Err(EINVAL.into()),
         Place::Host(grant) => {
             let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
             let file = grant.open(context, flags, Mode::empty())?;

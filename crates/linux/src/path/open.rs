@@ -198,6 +198,10 @@ fn open_host(context: &mut Context<'_>, grant: &Grant, flags: u32) -> Answer {
     } else {
         Mode::empty()
     };
+    let creates = flags & (O_CREAT | O_EXCL) == O_CREAT | O_EXCL;
+    if !creates && flags & (O_PATH | O_DIRECTORY) == 0 && grant.is_special(context) {
+        return Err(grant.refuse(context, Less::Special));
+    }
     let file = grant.open(context, host, mode)?;
     let found = rustix::fs::fstat(&file).map_err(crate::errno::Errno::from)?;
     let kind = found.st_mode & S_IFMT;
