@@ -29,7 +29,7 @@ tinykvm: the requests are made, several times (--once: one time, and no rule is 
 
 /// What this can't find out.
 const REMARKS: &str = "\
-tinykvm: this is what these requests needed; others may need more. Not learned: variables of the
+tinykvm: this is what the start and these requests needed; others may need more. Not learned: variables of the
 tinykvm: environment. Rules in --config are not repeated.
 ";
 
@@ -37,6 +37,9 @@ tinykvm: environment. Rules in --config are not repeated.
 pub(crate) fn learn(options: &Learn) -> Result<ExitCode, Error> {
     let requests = requests(options)?;
     eprint!("{WARNING}");
+    if requests.is_empty() {
+        eprintln!("tinykvm: no request is made: --url, --arg, --body or the like describe one");
+    }
     let (mut record, outcome, name, file) = audit(options, &requests, true)?;
     let worst = outcome.worst();
     if !options.once && record.has_created() {

@@ -107,7 +107,9 @@ pub(crate) fn name_of(program: &Path) -> String {
 
 /// JSON text as it is, or the contents of a file.
 fn text_of(config: &str) -> Result<String, Error> {
-    if config.trim_start().starts_with(['{', '/']) && config.contains('{') {
+    let text = config.trim_start();
+    // A comment may be in front, which looks like a path.
+    if text.starts_with(['{', '[']) || text.starts_with('/') && text.contains('{') {
         return Ok(config.to_owned());
     }
     std::fs::read_to_string(Path::new(config)).map_err(|source| Error::io(config, source))

@@ -298,6 +298,8 @@ fn from_configuration() -> Result<(), String> {
         assert_eq!(status, 2);
         assert!(err.contains("\"filename\""), "{err}");
     }
+    let (_, _, err) = finished(&mut command(&["call", "--config", "[]"]));
+    assert!(err.contains("an object of keys and values"), "{err}");
     // The line is that of the whole text.
     let wrong = "{\n  \"shop\": {\n    \"filname\": \"/x\"\n  }\n}";
     let (status, _, err) = finished(&mut command(&["call", "--config", wrong]));
