@@ -32,6 +32,18 @@ pub enum EngineError {
         /// The reason.
         source: io::Error,
     },
+    /// KVM did not take, or give back, a memory slot.
+    #[error("KVM_SET_USER_MEMORY_REGION, slot {slot} at {address:#x}, {size} bytes: {source}")]
+    Slot {
+        /// The slot's number.
+        slot: u32,
+        /// Where it begins in guest-physical memory.
+        address: u64,
+        /// Its size in bytes; 0: it is taken away.
+        size: u64,
+        /// The reason.
+        source: io::Error,
+    },
     /// The vCPU stopped in a way that the guest alone cannot cause.
     #[error("the vCPU stopped with KVM exit reason {reason} at rip {rip:#x}")]
     UnexpectedExit {

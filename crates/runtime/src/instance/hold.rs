@@ -12,6 +12,7 @@ use crate::counters::{add, counters};
 use crate::holding::{Holding, holds_one};
 use crate::permits::Permit;
 use crate::pool::{Lease, LeaseError, Pool};
+use crate::text::own_line;
 use crate::verdict::Verdict;
 
 /// Why there is no fork for a request.
@@ -258,7 +259,10 @@ impl Held {
             AfterCall::Reset => match worker.reset(&self.instance) {
                 Ok(pages) if self.is_too_much(pages) => (self.rebuild(worker), pages),
                 Ok(pages) => (Some(worker), pages),
-                Err(_) => (self.rebuild(worker), 0),
+                Err(error) => {
+                    self.tell("reset of a VM failed, which is made anew", &error);
+                    (self.rebuild(worker), 0)
+                }
             },
             AfterCall::Drop => (self.rebuild(worker), 0),
         }
@@ -272,9 +276,18 @@ impl Held {
 
     fn rebuild(&self, mut worker: Box<Worker>) -> Option<Box<Worker>> {
         add(&counters().rebuilds, 1);
-        worker.fork.rebuild().ok()?;
+        if let Err(error) = worker.fork.rebuild() {
+            self.tell("a VM can't be made anew, and is given up", &error);
+            return None;
+        }
         worker.start_over(&self.instance);
         Some(worker)
+    }
+
+    /// Tells the log what became of the VM, behind its request.
+    fn tell(&self, what: &str, error: &EngineError) {
+        let line = own_line(&self.instance.name, &format!("{what}: {error}"));
+        self.instance.journal.error(&line);
     }
 }
 

@@ -143,8 +143,12 @@ impl Vm {
         // SAFETY: the range is a live mapping of ours of that length (0 takes a slot away), and each
         // owner of a `Vm` keeps its mappings until the slot is removed or the machine is gone
         // (fields drop in order).
-        unsafe { self.fd.set_user_memory_region(region) }
-            .map_err(|error| EngineError::ioctl("KVM_SET_USER_MEMORY_REGION", error))
+        unsafe { self.fd.set_user_memory_region(region) }.map_err(|error| EngineError::Slot {
+            slot,
+            address: guest_phys_addr,
+            size: memory_size,
+            source: std::io::Error::from_raw_os_error(error.errno()),
+        })
     }
 
     /// Creates the machine's vCPU.

@@ -221,8 +221,15 @@ impl Fork {
     /// and vector state at the next call.
     ///
     /// # Errors
-    /// [`EngineError`] if KVM fails; drop the fork then.
+    /// [`EngineError`] if KVM or the kernel fails. What was done by then is not known:
+    /// [rebuilding](Self::rebuild) replaces the VM.
     pub fn reset(&mut self) -> Result<ResetReport, EngineError> {
+        let result = self.try_reset();
+        self.unsound |= result.is_err();
+        result
+    }
+
+    fn try_reset(&mut self) -> Result<ResetReport, EngineError> {
         self.end();
         self.revert_tables();
         let memory = &mut self.core.space.memory;
@@ -253,14 +260,14 @@ impl Fork {
     /// [`EngineError`] if KVM fails; drop the fork then.
     pub fn rebuild(&mut self) -> Result<(), EngineError> {
         self.end();
-        self.revert_tables();
-        self.drop_private_memory()?;
         if self.unsound {
             let index = self.index;
             *self = self.template.fork()?;
             self.set_index(index);
             return Ok(());
         }
+        self.revert_tables();
+        self.drop_private_memory()?;
         self.core.abandon();
         self.core.vcpu.clear_events()?;
         *self.core.vcpu.special_mut() = self.template.special;
@@ -271,7 +278,7 @@ impl Fork {
     fn drop_private_memory(&mut self) -> Result<(), EngineError> {
         let memory = &mut self.core.space.memory;
         let length = memory.main.length();
-        memory.main.drop_private_pages(0, length);
+        memory.main.drop_private_pages(0, length)?;
         match &mut memory.tracker {
             Some(tracker) => {
                 tracker.forget()?;

@@ -206,13 +206,25 @@ impl Mapping {
     }
 
     /// Drops this private mapping's own copies of the pages of a page-aligned range.
-    pub(crate) fn drop_private_pages(&mut self, offset: u64, length: usize) {
-        let Some(range) = self.bytes_mut(offset, length) else {
-            return;
-        };
-        // SAFETY: the range lies in this mapping, which is exclusively borrowed. The call can
-        // fail only for bad arguments, which the check above excludes.
-        unsafe { libc::madvise(range.as_mut_ptr().cast(), length, libc::MADV_DONTNEED) };
+    ///
+    /// # Errors
+    /// If the range is none of this mapping, or the kernel keeps the pages, as it does if they are
+    /// locked: what was written to them is still there then.
+    pub(crate) fn drop_private_pages(
+        &mut self,
+        offset: u64,
+        length: usize,
+    ) -> Result<(), EngineError> {
+        let range = self
+            .bytes_mut(offset, length)
+            .ok_or(EngineError::Internal("private pages to be dropped"))?;
+        // SAFETY: the range lies in this mapping, which is exclusively borrowed.
+        let result =
+            unsafe { libc::madvise(range.as_mut_ptr().cast(), length, libc::MADV_DONTNEED) };
+        if result != 0 {
+            return Err(EngineError::last_os("madvise(MADV_DONTNEED)"));
+        }
+        Ok(())
     }
 }
 
@@ -220,5 +232,29 @@ impl Drop for Mapping {
     fn drop(&mut self) {
         // SAFETY: the range was mapped by `map` and nothing borrows it any more.
         unsafe { libc::munmap(self.base.as_ptr().cast(), self.length) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn private_pages_that_the_kernel_keeps_are_an_error() {
+        let mut mapping = Mapping::anonymous(4096).unwrap();
+        mapping.bytes_mut(0, 1).unwrap()[0] = 1;
+        let page = mapping.bytes_mut(0, 4096).unwrap().as_mut_ptr();
+        // SAFETY: locks a page of a mapping of ours, which does not change it.
+        assert_eq!(unsafe { libc::mlock(page.cast(), 4096) }, 0);
+        let refused = mapping.drop_private_pages(0, 4096);
+        assert!(
+            matches!(refused, Err(EngineError::System { operation, .. }) if operation.contains("DONTNEED"))
+        );
+        assert_eq!(mapping.bytes(0, 1).unwrap(), [1]);
+        // SAFETY: as above.
+        assert_eq!(unsafe { libc::munlock(page.cast(), 4096) }, 0);
+        mapping.drop_private_pages(0, 4096).unwrap();
+        assert_eq!(mapping.bytes(0, 1).unwrap(), [0]);
+        assert!(mapping.drop_private_pages(4096, 4096).is_err());
     }
 }

@@ -45,14 +45,23 @@ impl Memfd {
     }
 
     /// The ranges with memory behind them that begin at `offset` or later: start and end. All else
-    /// is zero.
+    /// is zero. Where the kernel can't tell, all that is left counts as one range.
     pub(crate) fn data(&self, offset: u64) -> impl Iterator<Item = (u64, u64)> + '_ {
         let seek = move |from: u64, whence| {
             let from = i64::try_from(from).unwrap_or(i64::MAX);
             // SAFETY: moves the position of a descriptor that we own and otherwise never use.
             let at = unsafe { libc::lseek(self.file.as_raw_fd(), from, whence) };
-            // ENXIO: nothing more up to the end of the file.
-            u64::try_from(at).unwrap_or(self.length)
+            let Ok(at) = u64::try_from(at) else {
+                let error = std::io::Error::last_os_error().raw_os_error();
+                // ENXIO: nothing more up to the end of the file.
+                let nothing = error == Some(libc::ENXIO) || whence == libc::SEEK_HOLE;
+                return if nothing {
+                    self.length
+                } else {
+                    u64::try_from(from).unwrap_or(self.length)
+                };
+            };
+            at
         };
         let mut at = offset;
         std::iter::from_fn(move || {
