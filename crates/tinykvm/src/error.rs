@@ -4,6 +4,7 @@ use std::io;
 
 use thiserror::Error;
 
+use crate::Limits;
 use crate::plan::elf::ElfError;
 
 /// What went wrong in the engine. Everything a guest can cause is an [`Exit`](crate::Exit), not
@@ -62,6 +63,15 @@ pub enum EngineError {
         what: &'static str,
         /// Bytes it needs.
         needed: u64,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// No program can have so much memory, or so little.
+    #[error(
+        "the memory limit is {limit} bytes, where {} to {} are possible",
+        Limits::MEMORY.start(), Limits::MEMORY.end()
+    )]
+    MemoryRange {
         /// The limit in bytes.
         limit: u64,
     },

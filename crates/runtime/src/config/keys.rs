@@ -4,14 +4,21 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use jsonc_parser::ast::Value;
+use tinykvm::Limits;
 
 use super::{MIB, OnFailure, Settings};
 use crate::permissions::{PathKind, PathSetting};
 
 /// The shortest and longest time limits in seconds.
 const SECONDS: RangeInclusive<f64> = 0.001..=3600.0;
-/// Sizes in MiB: 1 MiB to 1 TiB.
-const SIZE: RangeInclusive<u64> = 1..=1_048_576;
+/// The most memory that a program can have, and so that anything in it can have.
+const MOST: u64 = *Limits::MEMORY.end() / MIB;
+/// What a program's memory can be, in MiB.
+const MEMORY: RangeInclusive<u64> = Limits::MEMORY.start().div_ceil(MIB)..=MOST;
+/// What can be said of a part of it, in MiB.
+const SIZE: RangeInclusive<u64> = 1..=MOST;
+/// What another engine's address space can be, in MiB: 1 TiB. Without effect here.
+const ADDRESS_SPACE: RangeInclusive<u64> = 1..=1_048_576;
 /// A key less similar than this is no suggestion.
 const SIMILAR: f64 = 0.8;
 
@@ -102,7 +109,7 @@ pub(super) static KEYS: &[Key] = &[
         put(&mut to.max_queue_time, found.seconds())
     }),
     sets("max_memory", |to, found| {
-        put(&mut to.max_memory, found.size())
+        put(&mut to.max_memory, found.mebibytes(MEMORY))
     }),
     sets("max_request_memory", |to, found| {
         put(&mut to.max_request_memory, found.size())
@@ -182,7 +189,9 @@ pub(super) static KEYS: &[Key] = &[
         Ok(())
     }),
     sets("stdout", |to, found| put(&mut to.stdout, found.flag())),
-    hint("address_space", |found| found.size().map(drop)),
+    hint("address_space", |found| {
+        found.mebibytes(ADDRESS_SPACE).map(drop)
+    }),
     hint("hugepages", |found| found.flag().map(drop)),
     hint("split_hugepages", |found| found.flag().map(drop)),
     hint("transparent_hugepages", |found| found.flag().map(drop)),
@@ -274,7 +283,11 @@ impl Found<'_> {
     }
 
     fn size(self) -> Result<u64, String> {
-        self.count(SIZE)
+        self.mebibytes(SIZE)
+    }
+
+    fn mebibytes(self, allowed: RangeInclusive<u64>) -> Result<u64, String> {
+        self.count(allowed)
             .map(|mebibytes| mebibytes * MIB)
             .map_err(|allowed| format!("{allowed} (MiB)"))
     }

@@ -125,9 +125,9 @@ fn bad_values_say_what_was_found_and_what_is_allowed() {
         let text = message(&format!(r#"{{"max_request_time": {bad}}}"#));
         assert!(text.contains("seconds from 0.001 to 3600"), "{text}");
     }
-    for bad in ["0", "-5", "1048577", "99999999999999999999999", "false"] {
+    for bad in ["0", "-5", "1048576", "99999999999999999999999", "false"] {
         let text = message(&format!(r#"{{"max_memory": {bad}}}"#));
-        assert!(text.contains("from 1 to 1048576 (MiB)"), "{text}");
+        assert!(text.contains("from 2 to 262141 (MiB)"), "{text}");
     }
     for (key, bad) in [
         ("ephemeral", "1"),
@@ -339,4 +339,77 @@ fn paths_that_make_no_sense() {
     }
     assert!(message(r#"{"connect": ["nowhere"]}"#).contains("key \"connect\" must be"));
     assert!(message(r#"{"current_working_directory": "x"}"#).contains("an absolute path"));
+}
+
+/// A key for a number: its name, the least and the most, the next below and above, what a message
+/// says is allowed, and what else has to be said so that the edges make sense.
+type Numeric = (&'static str, [&'static str; 4], &'static str, &'static str);
+
+const MEBIBYTES: [&str; 4] = ["1", "262141", "0", "262142"];
+const TIMES: [&str; 4] = ["0.001", "3600", "0.0009", "3600.001"];
+const COUNTS: [&str; 4] = ["1", "255", "0", "256"];
+const ARENAS: [&str; 4] = ["0", "524288", "-2", "524290"];
+const IN_MEBIBYTES: &str = "a whole number from 1 to 262141 (MiB)";
+const IN_SECONDS: &str = "a number of seconds from 0.001 to 3600";
+const IN_COUNTS: &str = "a whole number from 1 to 255";
+const IN_ARENAS: &str = "an even number from 0 to 524288 (MiB)";
+
+#[rustfmt::skip]
+const NUMERIC: [Numeric; 15] = [
+    ("concurrency", COUNTS, IN_COUNTS, ""),
+    ("max_deliveries", COUNTS, IN_COUNTS, r#""concurrency": 255, "#),
+    ("max_boot_time", TIMES, IN_SECONDS, ""),
+    ("max_request_time", TIMES, IN_SECONDS, ""),
+    ("max_queue_time", TIMES, IN_SECONDS, ""),
+    ("max_filter_time", TIMES, IN_SECONDS, ""),
+    ("max_memory", ["2", "262141", "1", "262142"], "a whole number from 2 to 262141 (MiB)", ""),
+    ("max_request_memory", MEBIBYTES, IN_MEBIBYTES, r#""max_memory": 262141, "#),
+    ("req_mem_limit_after_reset", MEBIBYTES, IN_MEBIBYTES, ""),
+    ("limit_workmem_after_req", MEBIBYTES, IN_MEBIBYTES, ""),
+    ("max_body", MEBIBYTES, IN_MEBIBYTES, ""),
+    ("address_space", ["1", "1048576", "0", "1048577"], "a whole number from 1 to 1048576 (MiB)", ""),
+    ("hugepage_arena_size", ARENAS, IN_ARENAS, ""),
+    ("request_hugepage_arena_size", ARENAS, IN_ARENAS, ""),
+    ("request_hugepages", ARENAS, IN_ARENAS, ""),
+];
+
+#[test]
+fn every_number_is_checked_at_and_over_both_edges() {
+    for (key, [least, most, below, above], allowed, before) in NUMERIC {
+        for good in [least, most] {
+            let document = format!(r#"{{{before}"{key}": {good}}}"#);
+            assert!(applied(&document).is_ok(), "{document}");
+        }
+        let huge = "9".repeat(400);
+        let never = ["-1", "1e999", &huge, "\"4\"", "true", "null", "[1]", "{}"];
+        for bad in [below, above].into_iter().chain(never) {
+            let text = message(&format!(r#"{{{before}"{key}": {bad}}}"#));
+            // A message calls a key by its own name, whatever it was called.
+            let known = keys::KEYS.iter().find(|known| known.is_called(key));
+            let name = known.map(|known| known.name).expect("a key");
+            let begin = format!("line 1: key \"{name}\" must be {allowed}, found ");
+            assert!(text.starts_with(&begin), "{text}");
+        }
+    }
+}
+
+#[test]
+fn no_key_for_a_number_is_left_out() {
+    let listed = |key: &keys::Key| NUMERIC.iter().any(|(name, ..)| key.is_called(name));
+    for key in keys::KEYS.iter().filter(|key| !listed(key)) {
+        for number in ["2", "100"] {
+            let document = format!(r#"{{"{}": {number}}}"#, key.name);
+            assert!(applied(&document).is_err(), "{document}");
+        }
+    }
+}
+
+#[test]
+fn what_memory_can_be_is_in_the_manual() {
+    let manual = include_str!("../../../../vmod.vcc");
+    let memory = tinykvm::Limits::MEMORY;
+    let (least, most) = (memory.start() / MIB, memory.end() / MIB);
+    assert_eq!(memory, least * MIB..=most * MIB);
+    let line = format!("Memory of the program, {least} to {most}");
+    assert!(manual.contains(&line), "{line}");
 }

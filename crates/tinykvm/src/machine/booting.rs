@@ -1,5 +1,6 @@
 //! A program that initialises itself.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,8 +22,8 @@ use crate::kvm::time::monotonic_now;
 use crate::mem::{LARGE_PAGE, Mapping, Memfd, Sharing};
 use crate::plan::elf::{ElfError, Image, SegmentPlan};
 use crate::plan::layout::{
-    FIRST_FRAME, HOST_PAGE_VCPU_RECORD, MAIN_PHYSICAL, RANDOM, RANDOM_SIZE, STACK_SIZE, STACK_TOP,
-    SYSTEM_HOST_PAGE, SYSTEM_VDSO, USER_STUBS,
+    self, FIRST_FRAME, HOST_PAGE_VCPU_RECORD, MAIN_PHYSICAL, RANDOM, RANDOM_SIZE, STACK_SIZE,
+    STACK_TOP, SYSTEM_HOST_PAGE, SYSTEM_VDSO, USER_STUBS,
 };
 use crate::units::{page_down, page_up, to_usize};
 use crate::{EngineError, MapError, PAGE_SIZE, Placement, Protection, Registers, Stopper};
@@ -30,12 +31,17 @@ use crate::{EngineError, MapError, PAGE_SIZE, Placement, Protection, Registers, 
 /// What a program may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of memory of the program: image, stack, heap and mappings. At least 2 MB.
+    /// Bytes of memory of the program: image, stack, heap and mappings. In [`Limits::MEMORY`].
     pub memory: u64,
     /// Bytes that each fork may change for itself.
     pub request_memory: u64,
     /// Memory may be writable and executable at once: for programs with a JIT compiler.
     pub allow_write_execute: bool,
+}
+
+impl Limits {
+    /// What [`memory`](Self::memory) can be; both ends are whole mebibytes.
+    pub const MEMORY: RangeInclusive<u64> = layout::MEMORY;
 }
 
 impl Default for Limits {
@@ -92,8 +98,6 @@ pub struct Loaded {
     pub vdso: Option<u64>,
 }
 
-/// Smallest memory limit: the engine's pages, a stack, a small program.
-const SMALLEST_MEMORY: u64 = 2 << 20;
 /// Bytes below the stack pointer that code may use without moving it (System V ABI, 3.2.2).
 const RED_ZONE: u64 = 128;
 
@@ -115,7 +119,8 @@ impl Booting {
     /// Loads a program into a VM of its own.
     ///
     /// # Errors
-    /// [`EngineError::NoMemory`] if it does not fit into its limit; else what KVM or the host's
+    /// [`EngineError::MemoryRange`] if no program can have so much or little memory,
+    /// [`EngineError::NoMemory`] if this one does not fit into it; else what KVM or the host's
     /// memory refused.
     pub fn new(engine: &'static Engine, options: &BootOptions<'_>) -> Result<Self, EngineError> {
         let limits = options.limits;
@@ -124,8 +129,10 @@ impl Booting {
             needed,
             limit: limits.memory,
         };
-        if limits.memory < SMALLEST_MEMORY {
-            return Err(small("any program", SMALLEST_MEMORY));
+        if !Limits::MEMORY.contains(&limits.memory) {
+            return Err(EngineError::MemoryRange {
+                limit: limits.memory,
+            });
         }
         let length = page_up(limits.memory) + FIRST_FRAME;
         let memfd = Memfd::new(length)?;

@@ -18,6 +18,13 @@
 //!   +0x20000   page tables and frames        +0x21000  vDSO image (R X)
 //! ```
 
+use std::ops::RangeInclusive;
+
+/// Bytes of memory that a program can have: the least holds the engine's pages, a stack and a small
+/// program; the most, in whole mebibytes, ends where the files begin.
+pub(crate) const MEMORY: RangeInclusive<u64> =
+    (2 << 20)..=((FILES_PHYSICAL - MAIN_PHYSICAL - FIRST_FRAME) >> 20 << 20);
+
 /// Guest-physical address of the page that the host writes before every call.
 pub(crate) const HOST_PAGE_PHYSICAL: u64 = 0x1000;
 /// Guest-physical address of main memory. 2 MB aligned, so that 2 MB mappings are possible.

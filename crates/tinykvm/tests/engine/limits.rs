@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use tinykvm::{Exit, Guest, Limits, PAGE_SIZE};
+use tinykvm::{EngineError, Exit, Guest, Limits, PAGE_SIZE, Placement, Protection};
 use tinykvm_testkit::harness::Case;
 
 use super::support::*;
@@ -26,6 +26,7 @@ pub fn cases() -> Vec<Case> {
         ),
         case("writes_of_the_host_count", host_writes),
         case("a_program_that_does_not_fit_is_refused", too_small),
+        case("memory_limits_at_and_over_each_edge", edges),
     ]
 }
 
@@ -129,8 +130,8 @@ fn exact_memory() {
 
 /// Maps fresh memory and returns its address.
 fn map_pages(fork: &mut tinykvm::Fork, pages: u64) -> u64 {
-    let place = tinykvm::Placement::Anywhere;
-    let allow = tinykvm::Protection::READ_WRITE;
+    let place = Placement::Anywhere;
+    let allow = Protection::READ_WRITE;
     fork.map(place, pages * PAGE_SIZE, allow).unwrap()
 }
 
@@ -192,8 +193,8 @@ fn host_writes() {
     fork.write(big, &data).unwrap();
 }
 
-fn too_small() {
-    let options = |memory| tinykvm::BootOptions {
+fn boot_with(memory: u64) -> Result<tinykvm::Booting, EngineError> {
+    let options = tinykvm::BootOptions {
         image: image(),
         interpreter: None,
         limits: Limits {
@@ -202,14 +203,37 @@ fn too_small() {
         },
         vdso: None,
     };
-    let engine = tinykvm::Engine::get().unwrap();
-    for memory in [0, 1 << 20, 6 << 20] {
-        // The image alone has 8 MB of data.
-        let error = tinykvm::Booting::new(engine, &options(memory)).unwrap_err();
-        assert!(
-            matches!(error, tinykvm::EngineError::NoMemory { .. }),
-            "{error}"
-        );
+    tinykvm::Booting::new(tinykvm::Engine::get().unwrap(), &options)
+}
+
+fn too_small() {
+    // The image alone has 8 MB of data.
+    for memory in [2 << 20, 6 << 20] {
+        let error = boot_with(memory).unwrap_err();
+        assert!(matches!(error, EngineError::NoMemory { .. }), "{error}");
     }
-    tinykvm::Booting::new(engine, &options(16 << 20)).unwrap();
+    boot_with(16 << 20).unwrap();
+}
+
+fn edges() {
+    let (least, most) = (*Limits::MEMORY.start(), *Limits::MEMORY.end());
+    for limit in [
+        0,
+        1,
+        least - 1,
+        most + 1,
+        most + (1 << 20),
+        1 << 38,
+        u64::MAX,
+    ] {
+        let error = boot_with(limit).unwrap_err();
+        let range = format!("the memory limit is {limit} bytes, where {least} to {most}");
+        assert!(error.to_string().starts_with(&range), "{error}");
+    }
+    // The least is enough for the engine, though not for this program.
+    let error = boot_with(least).unwrap_err();
+    assert!(
+        error.to_string().starts_with("the program needs"),
+        "{error}"
+    );
 }
