@@ -41,6 +41,10 @@ fuzz: ## 10 million arbitrary system calls against the personality; make fuzz FU
 	@$(DEPENDENCIES) build
 	$(CARGO) run --profile checked --locked --package tinykvm-fuzz -- $(FUZZ)
 
+mutants: ## changes the code in small ways; shows what no test notices (hours); make mutants TEST=pool
+	@$(DEPENDENCIES) build
+	packaging/mutants $(TEST)
+
 lint: ## formatting, clippy, documentation, house rules
 	@.ci/lint
 
@@ -59,4 +63,4 @@ headers: ## regenerates guest/c/include/tinykvm_abi.h from crates/abi
 ci: ## everything that a change has to pass
 	@.ci/run
 
-.PHONY: help build demo test vtc programs test-svm bench fuzz lint fmt doc headers ci
+.PHONY: help build demo test vtc programs test-svm bench fuzz mutants lint fmt doc headers ci
