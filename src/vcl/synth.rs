@@ -3,7 +3,7 @@
 use tinykvm_runtime::{Body, Response};
 use tinykvm_vrt::{Ctx, Place, ffi, strings};
 
-use super::{call_now, log_sick};
+use super::now::{call_now, log_sick};
 use crate::counters::PublishLater;
 use crate::guard::{Failure, given, guard, only_in};
 use crate::state::Vcl;

@@ -4,7 +4,7 @@ use std::ptr;
 
 use tinykvm_vrt::{Ctx, Tag, ffi, strings};
 
-use super::{call_now, log_sick};
+use super::now::{call_now, log_sick};
 use crate::counters::PublishLater;
 use crate::guard::{given, guard};
 use crate::state::Vcl;

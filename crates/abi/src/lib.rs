@@ -9,13 +9,19 @@
 //! This crate has no code to run, no dependencies and no `std`, so that host and guest can both
 //! build on it. The C header `guest/c/include/tinykvm_abi.h` is generated from it.
 //!
-//! * [`calls`]: the hypercall numbers
-//! * [`callbacks`]: what a guest can register
-//! * [`filters`]: what filters of bodies answer and are told
-//! * [`structs`]: what lies in guest memory, field by field
-//! * [`limits`]: sizes that the host enforces
-//! * [`values`], [`sides`], [`socket_events`]: values with a meaning of their own
-//! * [`port`]: I/O ports
+//! # Layers
+//!
+//! ```text
+//! calls          the hypercall numbers
+//! callbacks      what a guest can register
+//! filters        what filters of bodies answer and are told
+//! structs        what lies in guest memory, field by field
+//! limits         sizes that the host enforces
+//! values         values with a meaning of their own
+//! sides          whose header fields
+//! socket_events  what happens at a connection
+//! port           I/O ports
+//! ```
 
 #![no_std]
 #![forbid(unsafe_code)]

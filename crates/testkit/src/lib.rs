@@ -1,13 +1,17 @@
 //! What the tests of this project share. Only ever a dev-dependency.
 //!
-//! * [`compile`]: guest programs from source, cached
-//! * [`kvm`]: whether tests that need KVM can run
-//! * [`harness`]: test programs (`harness = false`) in which such tests are skipped and counted,
-//!   never silently passed
-//! * [`FakeGuest`]: a guest without KVM, to test system calls and guest-API calls on
-//! * [`vtc`]: the runner of the `.vtc` files
-//! * [`document`]: what a document tells its reader to do
-//! * [`paths`]: where things are in the source tree
+//! # Layers
+//!
+//! ```text
+//! vtc         the runner of the `.vtc` files
+//! guests      all guests that `.vtc` files name
+//! harness     test programs (`harness = false`) in which tests that can't run are skipped and counted
+//! compile     guest programs from source, cached
+//! kvm         whether tests that need KVM can run
+//! fake_guest  a guest without KVM, to test system calls and guest-API calls on
+//! document    what a document tells its reader to do
+//! paths       where things are in the source tree
+//! ```
 
 #![forbid(unsafe_code)]
 #![allow(
