@@ -19,7 +19,7 @@ use crate::signal::Signals;
 use crate::system::{DEFAULT_LIMITS, Limit};
 use crate::threads::{Thread, Threads};
 use crate::timer::Timers;
-use crate::{Flow, Host, table};
+use crate::{Flow, Host, table, thread};
 
 /// The only process of a guest, and its first thread. (0 is never a process in Linux, and some
 /// programs take it for an error.)
@@ -198,10 +198,21 @@ impl Process {
         if self.state().thread().wait.is_some() {
             self.state_mut().thread_mut().wait = None;
         }
-        match self.attempt(guest, host, call, Attempt::default()) {
+        let flow = match self.attempt(guest, host, call, Attempt::default()) {
             Ok(turn) => self.proceed(guest, host, turn),
             Err(flow) => flow,
-        }
+        };
+        self.answer_ahead(guest);
+        flow
+    }
+
+    /// What the guest need not ask for: who it is.
+    pub(crate) fn answer_ahead(&self, guest: &mut dyn Guest) {
+        let answers = thread::known(self);
+        let alone = self.state().threads.is_alone();
+        // Others may be ready by now.
+        let known = answers.len() - usize::from(!alone);
+        guest.set_answers(&answers[..known]);
     }
 
     /// The program is frozen here, to be forked: the current thread is the one that waits for
@@ -239,6 +250,7 @@ impl Process {
         self.forked = true;
         let state = self.state();
         if state.threads.is_caller_alone() && state.timers.next().is_none() && !self.sliced {
+            self.answer_ahead(guest);
             return Ok(());
         }
         let now = guest.monotonic();
@@ -252,6 +264,7 @@ impl Process {
             state.changed();
         }
         state.threads.call(guest)?;
+        self.answer_ahead(guest);
         self.arm(guest, now);
         Ok(())
     }

@@ -50,7 +50,9 @@ impl Process {
     /// The embedder calls this at [`Exit::TimeSlice`](tinykvm::Exit::TimeSlice).
     pub fn time_slice(&mut self, guest: &mut dyn Guest, host: &mut dyn Host) -> Flow {
         let over = self.slice_end.is_none_or(|end| guest.monotonic() >= end);
-        self.proceed(guest, host, if over { Turn::Yield } else { Turn::Keep })
+        let flow = self.proceed(guest, host, if over { Turn::Yield } else { Turn::Keep });
+        self.answer_ahead(guest);
+        flow
     }
 
     /// Makes a call of the current thread, for the first time or again.

@@ -3,8 +3,9 @@
 
 use crate::context::{Answer, Context, Failure};
 use crate::errno::{ECHILD, EINVAL, ENOSYS, EPERM, ESRCH};
-use crate::process::{FORKED_ID, PROCESS_ID};
+use crate::process::{FORKED_ID, PROCESS_ID, Process};
 use crate::signal::is_self;
+use crate::system::USER_ID;
 
 /// `gettid()`
 pub(crate) fn gettid(context: &mut Context<'_>) -> Answer {
@@ -23,6 +24,28 @@ pub(crate) fn sched_yield(context: &mut Context<'_>) -> Answer {
 pub(crate) fn getpid(context: &mut Context<'_>) -> Answer {
     let forked = context.process.forked;
     Ok(u64::from(if forked { FORKED_ID } else { PROCESS_ID }))
+}
+
+/// Calls whose results are known before they are made, until another thread runs: their numbers and
+/// results. The last holds for a thread that is alone.
+pub(crate) fn known(process: &Process) -> [(u32, u64); 9] {
+    let id = if process.forked {
+        FORKED_ID
+    } else {
+        PROCESS_ID
+    };
+    let user = u64::from(USER_ID);
+    [
+        (39, u64::from(id)),                           // getpid
+        (186, u64::from(process.state().thread().id)), // gettid
+        (110, 0),                                      // getppid
+        (111, u64::from(PROCESS_ID)),                  // getpgrp
+        (102, user),                                   // getuid
+        (104, user),                                   // getgid
+        (107, user),                                   // geteuid
+        (108, user),                                   // getegid
+        (24, 0),                                       // sched_yield
+    ]
 }
 
 /// `getpgrp`: that of the frozen process.

@@ -19,6 +19,7 @@ mod mem;
 mod plan;
 mod units;
 
+pub use arch::x86_64::stubs::MOST_ANSWERS;
 pub use error::EngineError;
 pub use guest::{
     Advice, BadAddress, Guest, MapError, MappedRange, PAGE_SIZE, Placement, Protection, Registers,

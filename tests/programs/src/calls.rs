@@ -20,6 +20,9 @@ pub struct Figures {
     pub freeze_ms: u64,
     /// Pages that a reset copies back.
     pub dirty_pages: u64,
+    /// How often a request leaves the virtual machine: system calls that are answered in the guest
+    /// do not count.
+    pub exits: u64,
     /// A call and its reset in microseconds.
     pub warm_call_us: f64,
     /// The same work natively.
@@ -53,6 +56,7 @@ pub(crate) struct Reply {
     pub(crate) body: String,
     time: Duration,
     pages: u64,
+    exits: u64,
 }
 
 /// A program that is started.
@@ -112,7 +116,13 @@ impl Started {
             ));
         }
         let pages = figure(&transaction.logged, "pages=").unwrap_or(0);
-        Ok(Reply { body, time, pages })
+        let exits = figure(&transaction.logged, "runs=").unwrap_or(0);
+        Ok(Reply {
+            body,
+            time,
+            pages,
+            exits,
+        })
     }
 
     /// An error that nobody catches is answered with status 500, and told to the log as text without
@@ -189,13 +199,14 @@ fn fails(program: &Program) -> Result<(), String> {
 fn works(program: &Program) -> Result<Figures, String> {
     let native = native::run(program)?;
     let started = Started::new(program)?;
-    let (mut times, mut pages) = (Vec::new(), Vec::new());
+    let (mut times, mut pages, mut exits) = (Vec::new(), Vec::new(), Vec::new());
     for number in 0..REQUESTS {
         let argument = program.argument.replace("${number}", &number.to_string());
         let reply = started.call_with(&format!("/{number}"), &argument)?;
         check(program, &native, number, &reply.body)?;
         times.push(reply.time);
         pages.push(reply.pages);
+        exits.push(reply.exits);
         if number % COUNT_EVERY == 0 && !program.only_answers {
             let count = started.call("/count")?.body;
             if count != "1" {
@@ -216,6 +227,7 @@ fn works(program: &Program) -> Result<Figures, String> {
     Ok(Figures {
         freeze_ms,
         dirty_pages: median(&mut pages),
+        exits: median(&mut exits),
         warm_call_us: median(&mut times).as_secs_f64() * 1e6,
         native_us: native.time_us,
     })

@@ -49,8 +49,8 @@ fn print(program: &Program, outcome: &Outcome) {
     let name = &program.name;
     match outcome {
         Ok(Some(it)) => println!(
-            "{name:<12} ok, frozen after {} ms, {} pages per request, {:.0} us, natively {:.0} us",
-            it.freeze_ms, it.dirty_pages, it.warm_call_us, it.native_us
+            "{name:<12} ok, frozen after {} ms, {} pages and {} exits per request, {:.0} us, natively {:.0} us",
+            it.freeze_ms, it.dirty_pages, it.exits, it.warm_call_us, it.native_us
         ),
         Ok(None) => println!("{name:<12} does not run, as it says: {}", program.remark),
         Err(reason) => println!("{name:<12} FAILED: {reason}"),

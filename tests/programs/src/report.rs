@@ -53,6 +53,7 @@ fn entry(program: &Program, outcome: &Outcome) -> Value {
         "ok": figures.is_some(),
         "freeze_ms": figures.map(|it| it.freeze_ms),
         "dirty_pages": figures.map(|it| it.dirty_pages),
+        "exits": figures.map(|it| it.exits),
         "warm_call_us": figures.map(|it| it.warm_call_us.round()),
         "native_us": figures.map(|it| it.native_us.round()),
         "reason": reason,
@@ -61,8 +62,8 @@ fn entry(program: &Program, outcome: &Outcome) -> Value {
 
 fn table(outcomes: &[(&Program, Outcome)]) -> String {
     let mut text = String::from(
-        "| program | what a request does | start to freeze, ms | pages per request | warm call, µs | natively, µs | remarks |\n\
-         |---|---|---:|---:|---:|---:|---|\n",
+        "| program | what a request does | start to freeze, ms | pages per request | exits per request | warm call, µs | natively, µs | remarks |\n\
+         |---|---|---:|---:|---:|---:|---:|---|\n",
     );
     for (program, outcome) in outcomes {
         let Program { name, about, .. } = program;
@@ -71,15 +72,15 @@ fn table(outcomes: &[(&Program, Outcome)]) -> String {
         let _ = match outcome {
             Ok(Some(it)) => writeln!(
                 text,
-                "| {name} | {about} | {} | {} | {:.0} | {:.0} | {remark} |",
-                it.freeze_ms, it.dirty_pages, it.warm_call_us, it.native_us
+                "| {name} | {about} | {} | {} | {} | {:.0} | {:.0} | {remark} |",
+                it.freeze_ms, it.dirty_pages, it.exits, it.warm_call_us, it.native_us
             ),
             Ok(None) | Err(_) => {
                 let reason = outcome.as_ref().err().unwrap_or(remark);
                 let reason = reason.replace('|', "\\|").replace('\n', " ");
                 writeln!(
                     text,
-                    "| {name} | {about} | – | – | – | – | does not run: {reason} |"
+                    "| {name} | {about} | – | – | – | – | – | does not run: {reason} |"
                 )
             }
         };

@@ -36,6 +36,37 @@ fn a_fork_is_another_process() {
 }
 
 #[test]
+fn what_is_known_need_not_be_asked_for() {
+    /// The calls that every thread can answer, and the one that a lonely one can.
+    fn check(machine: &mut Machine, alone: bool) {
+        machine.value("umask", &[0o22]);
+        let known = machine.guest.answers.clone();
+        assert_eq!(known.len(), if alone { 9 } else { 8 });
+        assert_eq!(known.iter().any(|(number, _)| *number == 24), alone);
+        for (number, value) in known {
+            let flow = machine.flow_number(number.into(), &[]);
+            assert_eq!(flow, Flow::Continue);
+            assert_eq!(machine.guest.result().cast_unsigned(), value, "{number}");
+        }
+    }
+    let mut machine = Machine::new();
+    check(&mut machine, true);
+    let second = machine.spawn();
+    check(&mut machine, false);
+    machine.goes_on("sched_yield", &[]);
+    assert_eq!(machine.thread(), second);
+    check(&mut machine, false);
+    machine.goes_on("exit", &[0]);
+    check(&mut machine, true);
+    machine.process.freeze(&machine.guest);
+    let first = machine.value("getpid", &[]);
+    machine.process.begin_call(&mut machine.guest).unwrap();
+    let known = machine.guest.answers.clone();
+    assert_ne!(known[0].1, first, "a fork is another process");
+    check(&mut machine, true);
+}
+
+#[test]
 fn there_is_one_process_with_one_thread() {
     let one = [
         "getpid",

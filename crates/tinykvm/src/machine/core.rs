@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tinykvm_abi::{calls, port};
 
 use super::address_space::AddressSpace;
+use super::answers::Answers;
 use super::book::Book;
 use super::clock::Clock;
 use super::context::Waiting;
@@ -54,6 +55,7 @@ pub(super) struct Core {
     pub(super) waiting: Waiting,
     pub(super) vectors: Vectors,
     pub(super) slice: Slice,
+    pub(super) answers: Answers,
     /// How the guest ended while the host looked at it.
     pub(super) ended: Option<Exit>,
     /// The last run was interrupted: KVM may hold an exception that it did not deliver.
@@ -99,6 +101,7 @@ impl Core {
             waiting: Waiting::Plain,
             vectors: Vectors::default(),
             slice: Slice::default(),
+            answers: Answers::default(),
             ended: None,
             interrupted: false,
             scratch: None,

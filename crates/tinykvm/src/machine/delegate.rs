@@ -52,6 +52,9 @@ macro_rules! guest_by_core {
             fn set_context(&mut self, registers: &Registers) {
                 self.core.set_context(registers);
             }
+            fn set_answers(&mut self, answers: &[(u32, u64)]) {
+                self.core.set_answers(answers);
+            }
             fn memory_left(&mut self) -> u64 {
                 self.core.space.memory_left()
             }

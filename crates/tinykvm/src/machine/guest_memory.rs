@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 
+use super::answers::Answers;
 use super::dirty::Tracker;
 use super::edits::Edits;
 use crate::PAGE_SIZE;
@@ -88,7 +89,8 @@ fn offset(physical: u64) -> Option<u64> {
 
 impl GuestMemory {
     /// A memory whose page tables start at `root`.
-    pub(super) fn new(main: Mapping, host_page: Mapping, root: u64) -> Self {
+    pub(super) fn new(main: Mapping, mut host_page: Mapping, root: u64) -> Self {
+        Answers::default().publish(&mut host_page);
         Self {
             main,
             host_page,

@@ -51,7 +51,7 @@ pub(super) fn syscall_entry(flavour: Flavour) -> u64 {
 /// Where the `out` of a system call is.
 pub(super) fn syscall_out(flavour: Flavour) -> u64 {
     match flavour {
-        Flavour::Hardware => syscall_entry(flavour),
+        Flavour::Hardware => SYSTEM + EXCEPTION_STUBS + stubs::kernel_syscall_out(),
         Flavour::Pvm => SYSTEM_USER_STUBS + stubs::user().syscall_out,
     }
 }

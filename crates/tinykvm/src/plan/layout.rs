@@ -115,5 +115,9 @@ pub(crate) const RANDOM: u64 = STACK_TOP - RANDOM_SIZE as u64;
 pub(crate) const HOST_PAGE_KEEP: u64 = 1024;
 /// Offset in the host page of RAX, RCX, RDX and RIP behind the stub that loads vector state.
 pub(crate) const HOST_PAGE_TARGET: u64 = 1032;
+/// Offset in the host page of the numbers of system calls that are answered without the host.
+pub(crate) const HOST_PAGE_NUMBERS: u64 = 1064;
+/// Offset of their results.
+pub(crate) const HOST_PAGE_VALUES: u64 = 1104;
 /// Offset of the vCPU record in the host page.
 pub(crate) const HOST_PAGE_VCPU_RECORD: u64 = 2048;

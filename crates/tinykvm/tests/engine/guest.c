@@ -61,6 +61,10 @@ asm(".globl kept_by_out\nkept_by_out:\n"
 void other_port(u64 port, u64 value) { asm volatile("out %%eax, %%dx" :: "a"(value), "d"(port)); answer(1, 0, 0); }
 void in_port(u64 port) { unsigned r = 5; asm volatile("in %%dx, %%eax" : "+a"(r) : "d"(port)); answer(r, 0, 0); }
 void jump(u64 to, u64 rcx, u64 rax) { asm volatile("mov %1, %%rcx; mov %2, %%rax; jmp *%0" :: "r"(to), "r"(rcx), "r"(rax) : "rcx", "rax"); }
+// A system call with given flags: its result, the flags behind it, and what of RCX and R11 is wrong.
+asm(".globl answered\nanswered: mov %rsi,%rax; push %rdi; popfq; syscall\n"
+	"1: pushfq; pop %rsi; push $2; popfq; mov %rax,%rdi; lea 1b(%rip),%rax; sub %rax,%rcx; mov %rcx,%rdx\n"
+	"xor %rsi,%r11; and $0x40cd5,%r11d; or %r11,%rdx; mov $0x10010,%eax; out %eax,$0\n");
 // A system call whose return address is not canonical cannot be made with `syscall` itself.
 void set_flags(u64 flags) { asm volatile("push %0; popfq; nop" :: "r"(flags) : "cc"); answer(1, 0, 0); }
 // The same bytes are valid in 64-bit and in 32-bit mode: getpid of the 32-bit table by int 0x80,

@@ -8,6 +8,7 @@
     reason = "tests report by panicking and have no readers outside"
 )]
 
+mod answers;
 mod faults;
 mod files;
 mod hostile;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
     support::image();
     let mut cases = Vec::new();
     cases.extend(lifecycle::cases());
+    cases.extend(answers::cases());
     cases.extend(faults::cases());
     cases.extend(files::cases());
     cases.extend(hostile::cases());

@@ -36,7 +36,7 @@ pub(crate) const USER_RFLAGS: u64 = 0x3002;
 /// The I/O privilege level field of RFLAGS.
 pub(crate) const IOPL: u64 = 0x3000;
 /// Flags that `syscall` clears: TF, IF, DF, IOPL, NT, AC.
-const SYSCALL_MASK: u64 = 0x47700;
+pub(super) const SYSCALL_MASK: u64 = 0x47700;
 
 const MSR_STAR: u32 = 0xc000_0081;
 const MSR_LSTAR: u32 = 0xc000_0082;

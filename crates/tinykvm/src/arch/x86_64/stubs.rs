@@ -45,6 +45,16 @@ global_asm!(
     "wrgsbase rdx",
     "7:",
     ".endm",
+    // Goes to an answer if the host page has one for the system call in EAX; no number that is
+    // negative has. `base` is a label, and `numbers` how far the numbers are behind it.
+    ".macro tinykvm_find_answer flavour, ask, base, numbers",
+    "test eax, eax",
+    "js \\ask",
+    ".irp index, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9",
+    "cmp eax, [rip + \\base + \\numbers + 4 * \\index]",
+    "je tinykvm_answer_\\flavour\\()_\\index",
+    ".endr",
+    ".endm",
     ".pushsection .rodata.tinykvm_stubs, \"a\", @progbits",
     // Visible to all codegen units of this crate, but not outside the finished library.
     ".irp name, stubs_start, stubs_end, stub_syscall, stub_return, stub_call, stub_resume",
@@ -59,6 +69,10 @@ global_asm!(
     ".globl tinykvm_\\name",
     ".hidden tinykvm_\\name",
     ".endr",
+    ".irp name, kernel_start, kernel_out, kernel_end",
+    ".globl tinykvm_\\name",
+    ".hidden tinykvm_\\name",
+    ".endr",
     ".irp name, stub_save, stub_first, stub_rax, stub_rcx, stub_rdx, stub_rip",
     ".globl tinykvm_\\name",
     ".hidden tinykvm_\\name",
@@ -68,6 +82,8 @@ global_asm!(
     // A system call under PVM: ring 3, on this user page; the host returns to the caller itself.
     // Flags are free: the caller's are in R11. Where threads are switched, vector state is saved.
     "tinykvm_stub_syscall:",
+    "tinykvm_find_answer user, tinykvm_stub_syscall_ask, tinykvm_stubs_start, {numbers}",
+    "tinykvm_stub_syscall_ask:",
     "test byte ptr [rip + tinykvm_stubs_start + {keep}], 1",
     "jnz 2f",
     "tinykvm_stub_syscall_out:",
@@ -82,6 +98,22 @@ global_asm!(
     "mov rax, [rip + tinykvm_stubs_start + {area}]",
     "mov rdx, [rip + tinykvm_stubs_start + {area} + 8]",
     "jmp tinykvm_stub_syscall_out",
+    // What the host page answers, with the caller's flags: `sahf` takes all but OF, and that is
+    // the upper bit of a byte which is rotated to. What `syscall` took away of the others is given
+    // back by the host only.
+    ".irp index, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9",
+    "tinykvm_answer_user_\\index:",
+    "test r11d, {masked}",
+    "jnz tinykvm_stub_syscall_ask",
+    "mov eax, r11d",
+    "mov ah, al",
+    "bt r11d, 11",
+    "mov al, 0",
+    "rcr al, 1",
+    "sahf",
+    "mov rax, [rip + tinykvm_stubs_start + {values} + 8 * \\index]",
+    "jmp rcx",
+    ".endr",
     ".balign 16",
     // A called function returned: the guest ABI wants its result in RDI.
     "tinykvm_stub_return:",
@@ -186,6 +218,19 @@ global_asm!(
     "tinykvm_stub_rdx: .quad 0",
     "tinykvm_stub_rip: .quad 0",
     "tinykvm_stubs_end:",
+    // A system call on hardware: ring 0, on a page of the supervisor.
+    ".balign 16",
+    "tinykvm_kernel_start:",
+    "tinykvm_find_answer kernel, tinykvm_kernel_out, tinykvm_kernel_start, {kernel_numbers}",
+    "tinykvm_kernel_out:",
+    "out {syscall}, eax",
+    "sysretq",
+    ".irp index, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9",
+    "tinykvm_answer_kernel_\\index:",
+    "mov rax, [rip + tinykvm_kernel_start + {kernel_values} + 8 * \\index]",
+    "sysretq",
+    ".endr",
+    "tinykvm_kernel_end:",
     ".popsection",
     syscall = const port::PORT_SYSCALL,
     hypercall = const port::PORT_HYPERCALL,
@@ -195,11 +240,27 @@ global_asm!(
     area = const layout::SYSTEM_VECTOR_AREA - layout::SYSTEM_USER_STUBS,
     keep = const layout::SYSTEM_HOST_PAGE + layout::HOST_PAGE_KEEP - layout::SYSTEM_USER_STUBS,
     target = const layout::SYSTEM_HOST_PAGE + layout::HOST_PAGE_TARGET - layout::SYSTEM_USER_STUBS,
+    numbers = const layout::SYSTEM_HOST_PAGE + layout::HOST_PAGE_NUMBERS - layout::SYSTEM_USER_STUBS,
+    values = const layout::SYSTEM_HOST_PAGE + layout::HOST_PAGE_VALUES - layout::SYSTEM_USER_STUBS,
+    kernel_numbers = const layout::SYSTEM_HOST_PAGE + layout::HOST_PAGE_NUMBERS - KERNEL_STUB,
+    kernel_values = const layout::SYSTEM_HOST_PAGE + layout::HOST_PAGE_VALUES - KERNEL_STUB,
+    masked = const super::special::SYSCALL_MASK & !super::special::IOPL & !INTERRUPTS,
 );
+
+/// Virtual address of the ring-0 `syscall` stub.
+const KERNEL_STUB: u64 = layout::SYSTEM + layout::EXCEPTION_STUBS + KERNEL_SYSCALL;
+/// The interrupt flag, which user code can't change.
+const INTERRUPTS: u64 = 0x200;
+/// Most system calls that a guest can answer without the host
+/// ([`Guest::set_answers`](crate::Guest::set_answers)). The stubs above have as many.
+pub const MOST_ANSWERS: usize = 10;
 
 unsafe extern "C" {
     static tinykvm_stubs_start: u8;
     static tinykvm_stubs_end: u8;
+    static tinykvm_kernel_start: u8;
+    static tinykvm_kernel_out: u8;
+    static tinykvm_kernel_end: u8;
     static tinykvm_stub_syscall: u8;
     static tinykvm_stub_syscall_out: u8;
     static tinykvm_stub_load: u8;
@@ -301,9 +362,26 @@ pub(crate) fn user() -> UserStubs {
 pub(crate) const KERNEL_SYSCALL: u64 = 0x800;
 /// Offset of the stub that edits page tables in that page: RCX entries from RSI are written anew to
 /// RDI, by the guest itself, which KVM takes notice of; then translations are forgotten.
-pub(crate) const KERNEL_EDIT: u64 = 0x900;
+pub(crate) const KERNEL_EDIT: u64 = 0xa00;
 /// Bytes of an `out imm8, eax`.
 pub(crate) const OUT_LENGTH: u64 = 2;
+
+/// The ring-0 `syscall` stub, and where its `out` is.
+fn kernel_syscall() -> (&'static [u8], u64) {
+    // SAFETY: as in `user`: labels in one read-only section, whose addresses are taken, and a slice
+    // from the first to the last.
+    unsafe {
+        let start = &raw const tinykvm_kernel_start;
+        let length = &raw const tinykvm_kernel_end as u64 - start as u64;
+        let out = &raw const tinykvm_kernel_out as u64 - start as u64;
+        (std::slice::from_raw_parts(start, to_usize(length)), out)
+    }
+}
+
+/// Offset of the `out` of the ring-0 `syscall` stub in the page of the exception stubs.
+pub(crate) fn kernel_syscall_out() -> u64 {
+    KERNEL_SYSCALL + kernel_syscall().1
+}
 
 /// The page of ring-0 stubs: a stub for each exception vector, and the `syscall` entry.
 pub(crate) fn kernel() -> Vec<u8> {
@@ -322,8 +400,7 @@ pub(crate) fn kernel() -> Vec<u8> {
             put(at + OUT_LENGTH, &[0x48, 0xcf]); // iretq
         }
     }
-    let [port, _] = port::PORT_SYSCALL.to_le_bytes();
-    put(KERNEL_SYSCALL, &[0xe7, port, 0x48, 0x0f, 0x07]); // out port, eax; sysretq
+    put(KERNEL_SYSCALL, kernel_syscall().0);
     let [port, _] = PORT_INTERNAL.to_le_bytes();
     put(KERNEL_EDIT, &[0xf3, 0x48, 0xa5]); // rep movsq
     put(KERNEL_EDIT + 3, &[0x0f, 0x20, 0xd8, 0x0f, 0x22, 0xd8]); // mov rax, cr3; mov cr3, rax
@@ -340,12 +417,22 @@ mod tests {
         let stubs = user();
         assert!(stubs.code.len() <= 4096);
         let at = |offset: u64| &stubs.code[to_usize(offset)..];
-        assert_eq!(at(stubs.syscall)[..2], [0xf6, 0x05], "test byte ptr");
+        assert_eq!(at(stubs.syscall)[..2], [0x85, 0xc0], "test eax, eax");
         assert_eq!(at(stubs.syscall_out)[..2], [0xe7, 0x10]);
         assert_eq!(at(stubs.keep)[..1], [0xb8]);
         assert!(stubs.load[2] < stubs.load[1] && stubs.load[1] < stubs.load_end);
         assert_eq!(at(stubs.returned)[..3], [0x48, 0x89, 0xc7]);
         assert_eq!(at(stubs.first)[..4], [0x0f, 0x31, 0xe7, 0x11]);
         assert_eq!(stubs.constants[3] - stubs.constants[0], 24);
+    }
+
+    #[test]
+    fn the_kernel_stubs_do_not_touch_each_other() {
+        let (code, out) = kernel_syscall();
+        assert!(KERNEL_SYSCALL + code.len() as u64 <= KERNEL_EDIT);
+        assert!(u64::from(VECTORS) * layout::STUB_SIZE <= KERNEL_SYSCALL);
+        // out 0x10, eax; sysretq
+        assert_eq!(code[to_usize(out)..][..5], [0xe7, 0x10, 0x48, 0x0f, 0x07]);
+        assert!(code.ends_with(&[0x48, 0x0f, 0x07]));
     }
 }
