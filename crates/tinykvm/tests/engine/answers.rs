@@ -80,7 +80,8 @@ fn flags() {
 
 fn replaced() {
     let mut fork = fork();
-    let all: Vec<_> = (0..MOST_ANSWERS as u32)
+    let all: Vec<_> = (0_u32..)
+        .take(MOST_ANSWERS)
         .map(|at| (100 + at, u64::from(at)))
         .collect();
     fork.set_answers(&all);
@@ -97,7 +98,10 @@ fn replaced() {
     fork.reset().unwrap();
     assert_eq!(made(&mut fork, NUMBER.into(), 0)[0], unknown);
     // As many as there is room for, and no more.
-    let more: Vec<_> = (0..=MOST_ANSWERS as u32).map(|at| (100 + at, 5)).collect();
+    let more: Vec<_> = (0_u32..)
+        .take(MOST_ANSWERS + 1)
+        .map(|at| (100 + at, 5))
+        .collect();
     fork.set_answers(&more);
     fork.reset().unwrap();
     assert_eq!(made(&mut fork, 100 + MOST_ANSWERS as u64, 0)[0], unknown);
