@@ -1,3 +1,5 @@
+use tinykvm::Segment;
+
 use super::*;
 
 const PAGE: u64 = PAGE_SIZE;
