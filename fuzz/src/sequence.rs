@@ -135,7 +135,12 @@ impl Machine {
         if random.one_in(6) {
             arena::change(&mut self.guest, random);
         }
-        step(setting, random, self) == Flow::Continue
+        let goes_on = step(setting, random, self) == Flow::Continue;
+        if random.one_in(8) {
+            let (known, counted) = self.process.held();
+            assert_eq!(known, counted, "what the host holds");
+        }
+        goes_on
     }
 
     /// Opens a few things.

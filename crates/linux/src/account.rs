@@ -1,26 +1,40 @@
 //! What the host holds for a program, as bytes: files in memory, pipes, socket pairs, events,
 //! descriptors, queued signals.
 //!
-//! It counts together with the guest's own memory: something grows only if what it then takes fits
-//! beside that into the limit (`ENOMEM`). What was held at the freeze counted while booting, and a
-//! fork does not pay for it again. There are no books to keep, and so none that could be wrong: what
-//! is there is looked at, and a close, a drop or a reset gives back by taking it away. Fixed sizes
-//! are not below what a thing takes, with its place in lists and the allocator's part.
+//! It counts together with the guest's own memory, as one sum, which the guest keeps: something grows
+//! only if what it then takes fits beside that into the limit (`ENOMEM`), and the guest's memory
+//! grows only as far as it fits beside this. What was held at the freeze counted while booting; a
+//! fork pays for it only where it changes it, and so has a copy. The sum is kept where things are
+//! kept, so that a write costs the same whatever else there is; a look at everything gives the same,
+//! which the fuzzer checks. Fixed sizes are not below what a thing takes, with its place in lists and
+//! the allocator's part.
+
+use tinykvm::Guest;
 
 use crate::context::Context;
+use crate::epoll::Set;
 use crate::errno::{ENOMEM, Errno};
+use crate::eventfd::Counter;
+use crate::memfd::MemoryFile;
+use crate::network::Socket;
 use crate::notice::Notice;
-use crate::object::Object;
-use crate::process::State;
+use crate::object::{Object, SignalSet};
+use crate::pair::Pair;
+use crate::pipe::Pipe;
+use crate::process::{Process, State};
+use crate::slab::Charged;
+use crate::timerfd::Timer;
 
 /// Something of a kind of which there are 1024 at most.
 const OBJECT: u64 = 512;
 /// It, and the descriptions of its two ends.
-pub(crate) const NEW_OBJECT: u64 = OBJECT + 2 * DESCRIPTION;
+pub(crate) const NEW_OBJECT: u64 = 4 * OBJECT + 2 * DESCRIPTION;
 /// An entry of a set of events.
 pub(crate) const WATCH: u64 = 256;
 /// A page of a file in memory, or of a pipe.
 const PAGE: u64 = 4096 + 128;
+/// The place of a page in its file, of which each copy of the file has its own.
+const NODE: u64 = 32;
 /// A queued signal.
 pub(crate) const SIGNAL: u64 = 128;
 /// An open description, or a host socket beside the buffers that the host's kernel has for it.
@@ -28,26 +42,66 @@ const DESCRIPTION: u64 = 256;
 /// A thread that does not run, with its vector state.
 const THREAD: u64 = 4096;
 
+impl Charged for Pipe {
+    fn charge(&self) -> u64 {
+        2 * OBJECT + self.pages() * PAGE
+    }
+}
+
+impl<R: Clone> Charged for Pair<R> {
+    fn charge(&self) -> u64 {
+        4 * OBJECT + self.queued()
+    }
+}
+
+impl Charged for MemoryFile {
+    fn charge(&self) -> u64 {
+        OBJECT + self.pages() * NODE + self.own_pages() * PAGE
+    }
+}
+
+impl<D: Copy + Ord> Charged for Set<D> {
+    fn charge(&self) -> u64 {
+        OBJECT + self.len() as u64 * WATCH
+    }
+}
+
+macro_rules! plain {
+    ($($kind:ty),*) => {
+        $(impl Charged for $kind {
+            fn charge(&self) -> u64 {
+                OBJECT
+            }
+        })*
+    };
+}
+
+plain!(Counter, Timer, SignalSet, Socket);
+
 impl State {
-    /// What the host holds for the program.
+    /// What the host holds for the program, and since the freeze for this fork alone.
     pub(crate) fn held(&self) -> u64 {
-        let objects = &self.objects;
-        let pipes = objects.pipes.iter().map(|pipe| pipe.pages() * PAGE);
-        let pairs = objects.pairs.iter().map(|pair| pair.charge());
-        let files = objects.memory_files.iter().map(|file| file.pages() * PAGE);
-        let sets = objects.sets.iter().map(|set| set.len() as u64 * WATCH);
-        let plain = objects.counters.iter().count()
-            + objects.timers.iter().count()
-            + objects.signal_sets.iter().count()
-            + objects.sockets.iter().count();
-        let open = self.descriptors.objects().map(of_object);
-        let things = pipes.chain(pairs).chain(files).chain(sets);
-        things.map(|bytes| bytes + OBJECT).sum::<u64>()
-            + plain as u64 * OBJECT
-            + open.sum::<u64>()
+        self.objects.charge() + self.beside().saturating_sub(self.beside_at_freeze())
+    }
+
+    /// What it holds beside objects.
+    pub(crate) fn beside(&self) -> u64 {
+        self.descriptors.charge()
             + self.queued_signals() as u64 * SIGNAL
             + self.threads.count() as u64 * THREAD
     }
+
+    /// [`Self::held`] by a look at everything.
+    pub(crate) fn counted(&self) -> u64 {
+        let open: u64 = self.descriptors.objects().map(of_object).sum();
+        let beside = self.beside() - self.descriptors.charge() + open;
+        self.objects.counted_charge() + beside.saturating_sub(self.beside_at_freeze())
+    }
+}
+
+/// What so many pages of a file in memory hold.
+pub(crate) fn pages(count: u64) -> u64 {
+    count.saturating_mul(PAGE + NODE)
 }
 
 /// What an open description holds beside the object that it stands for.
@@ -65,15 +119,28 @@ impl Context<'_> {
     /// Fails with `ENOMEM` unless the host may hold `more` bytes for the program. To be asked
     /// before something grows; tells the host when it does not.
     pub(crate) fn check_memory(&mut self, more: u64) -> Result<(), Errno> {
-        let state = self.state();
-        let held = state.held().saturating_add(more);
-        if held.saturating_sub(state.held_at_freeze()) <= self.guest.memory_left() {
+        let held = self.state().held().saturating_add(more);
+        if self.guest.hold(held) {
             return Ok(());
         }
         let call = self.call.name;
         let request = self.process.forked;
         self.notice(Notice::NoMemory { call, request });
         Err(ENOMEM)
+    }
+}
+
+impl Process {
+    /// What the host holds for the program now counts with the guest's memory.
+    pub(crate) fn count_held(&self, guest: &mut dyn Guest) {
+        guest.holds(self.state().held());
+    }
+
+    /// What the host holds for the program, and in a fork for this fork alone: as it is accounted
+    /// for, and as a look at everything finds it. The two are always the same.
+    #[must_use]
+    pub fn held(&self) -> (u64, u64) {
+        (self.state().held(), self.state().counted())
     }
 }
 

@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 pub(crate) use calls::{close, close_range, dup, dup2, dup3, fcntl};
 
 use crate::Stream;
+use crate::account;
 use crate::context::{Answer, Context};
 use crate::errno::{EBADF, EMFILE, Errno};
 use crate::lock::Locks;
@@ -93,6 +94,8 @@ struct Entry {
 pub(crate) struct Descriptors {
     entries: Vec<Option<Entry>>,
     descriptions: BTreeMap<DescriptionId, Description>,
+    /// What the host holds for the descriptions.
+    charge: u64,
     next: u64,
 }
 
@@ -101,6 +104,7 @@ impl Default for Descriptors {
         let mut table = Self {
             entries: Vec::new(),
             descriptions: BTreeMap::new(),
+            charge: 0,
             next: 0,
         };
         let objects = [
@@ -169,6 +173,7 @@ impl Descriptors {
     fn add(&mut self, object: Object, status: u32) -> DescriptionId {
         let id = DescriptionId(self.next);
         self.next += 1;
+        self.charge += account::of_object(&object);
         let description = Description {
             object,
             status,
@@ -213,7 +218,9 @@ impl Descriptors {
         if open.references > 0 {
             return None;
         }
-        self.descriptions.remove(&id).map(|open| (id, open))
+        let closed = self.descriptions.remove(&id)?;
+        self.charge -= account::of_object(&closed.object);
+        Some((id, closed))
     }
 
     /// The lowest free number that is at least `lowest` and below `limit`.
@@ -226,6 +233,11 @@ impl Descriptors {
 }
 
 impl Descriptors {
+    /// What the host holds for all open descriptions.
+    pub(crate) fn charge(&self) -> u64 {
+        self.charge
+    }
+
     /// What all open descriptions stand for.
     pub(crate) fn objects(&self) -> impl Iterator<Item = &Object> {
         self.descriptions.values().map(|open| &open.object)

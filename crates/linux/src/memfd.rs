@@ -28,10 +28,20 @@ impl Seals {
     }
 }
 
+/// A page of a file.
+#[derive(Debug, Clone)]
+struct Page {
+    bytes: Arc<Vec<u8>>,
+    /// It was written after the freeze: forks share what was there by then.
+    own: bool,
+}
+
 /// A file in memory; pages that were never written are holes.
 #[derive(Debug, Clone)]
 pub(crate) struct MemoryFile {
-    pages: BTreeMap<u64, Arc<Vec<u8>>>,
+    pages: BTreeMap<u64, Page>,
+    /// How many pages are not shared.
+    own: u64,
     size: u64,
     seals: Seals,
 }
@@ -41,6 +51,7 @@ impl MemoryFile {
     pub(crate) fn new(seals: Seals) -> Self {
         Self {
             pages: BTreeMap::new(),
+            own: 0,
             size: 0,
             seals,
         }
@@ -56,15 +67,32 @@ impl MemoryFile {
         self.pages.len() as u64
     }
 
-    /// How many bytes of memory a write would add.
+    /// How many of them are not shared with the freeze.
+    pub(crate) fn own_pages(&self) -> u64 {
+        self.own
+    }
+
+    /// From now on copies share the pages that are there.
+    pub(crate) fn freeze(&mut self) {
+        self.own = 0;
+        self.pages.values_mut().for_each(|page| page.own = false);
+    }
+
+    /// How many pages of memory a write would add.
     pub(crate) fn growth(&self, offset: u64, length: usize) -> u64 {
         let end = offset.saturating_add(length as u64).min(LARGEST);
-        let touched = offset / PAGE..end.div_ceil(PAGE);
-        let there = self
-            .pages
-            .range(touched.clone().start..touched.end.max(touched.start))
-            .count();
-        (touched.end.saturating_sub(touched.start)).saturating_sub(there as u64) * PAGE
+        let (first, last) = (offset / PAGE, end.div_ceil(PAGE));
+        let there = self.pages.range(first..last.max(first));
+        let own = there.filter(|(_, page)| page.own).count();
+        last.saturating_sub(first).saturating_sub(own as u64)
+    }
+
+    /// The bytes of a page that is there, or is made, to change.
+    fn page_mut(&mut self, page: u64) -> &mut Vec<u8> {
+        let place = self.pages.entry(page).or_insert_with(empty_page);
+        self.own += u64::from(!place.own);
+        place.own = true;
+        Arc::make_mut(&mut place.bytes)
     }
 
     /// How many bytes of memory it takes.
@@ -99,8 +127,8 @@ impl MemoryFile {
         let mut done = 0;
         while done < out.len() {
             let (page, within, count) = piece(offset + done as u64, out.len() - done);
-            if let Some(bytes) = self.pages.get(&page) {
-                out[done..done + count].copy_from_slice(&bytes[within..within + count]);
+            if let Some(page) = self.pages.get(&page) {
+                out[done..done + count].copy_from_slice(&page.bytes[within..within + count]);
             }
             done += count;
         }
@@ -129,8 +157,7 @@ impl MemoryFile {
             if !self.pages.contains_key(&page) && self.used() + PAGE > most {
                 break;
             }
-            let place = self.pages.entry(page).or_insert_with(empty_page);
-            let place = Arc::make_mut(place);
+            let place = self.page_mut(page);
             place[within..within + count].copy_from_slice(&bytes[done..done + count]);
             done += count;
         }
@@ -157,12 +184,11 @@ impl MemoryFile {
         if size != self.size && self.seals.has(forbidden) {
             return Err(EPERM);
         }
-        self.pages.split_off(&size.div_ceil(PAGE));
+        let cut = self.pages.split_off(&size.div_ceil(PAGE));
+        self.own -= cut.values().filter(|page| page.own).count() as u64;
         let (page, within, _) = piece(size, 0);
-        if within > 0
-            && let Some(bytes) = self.pages.get_mut(&page)
-        {
-            Arc::make_mut(bytes)[within..].fill(0);
+        if within > 0 && self.pages.contains_key(&page) {
+            self.page_mut(page)[within..].fill(0);
         }
         self.size = size;
         Ok(())
@@ -202,19 +228,21 @@ impl MemoryFile {
             let first = start.max(page * PAGE) - page * PAGE;
             let last = end.min((page + 1) * PAGE) - page * PAGE;
             if (first, last) == (0, PAGE) {
-                self.pages.remove(&page);
-            } else if let Some(bytes) = self.pages.get_mut(&page)
-                && let (Ok(first), Ok(last)) = (usize::try_from(first), usize::try_from(last))
-            {
-                Arc::make_mut(bytes)[first..last].fill(0);
+                let removed = self.pages.remove(&page);
+                self.own -= u64::from(removed.is_some_and(|page| page.own));
+            } else if let (Ok(first), Ok(last)) = (usize::try_from(first), usize::try_from(last)) {
+                self.page_mut(page)[first..last].fill(0);
             }
         }
     }
 }
 
-fn empty_page() -> Arc<Vec<u8>> {
+fn empty_page() -> Page {
     let (_, _, whole) = piece(0, usize::MAX);
-    Arc::new(vec![0; whole])
+    Page {
+        bytes: Arc::new(vec![0; whole]),
+        own: false,
+    }
 }
 
 /// The page of an offset, where in it, and how many bytes of it are meant.

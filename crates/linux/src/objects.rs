@@ -15,7 +15,7 @@ use crate::object::SignalSet;
 use crate::pair::Pair;
 use crate::pipe::Pipe;
 use crate::process::State;
-use crate::slab::Slab;
+use crate::slab::{Charged, Slab};
 use crate::timerfd::Timer;
 
 /// The most objects of a kind: more than there are descriptors is of no use.
@@ -37,7 +37,7 @@ pub(crate) struct Objects {
 }
 
 /// A kind of object, for access to all objects of it.
-pub(crate) trait Kept: Clone + 'static {
+pub(crate) trait Kept: Clone + Charged + 'static {
     /// Where objects of this kind are.
     fn slab(objects: &Objects) -> &Slab<Self>;
     /// The same, to change.
@@ -66,6 +66,47 @@ kept!(MemoryFile, memory_files);
 kept!(Set<DescriptionId>, sets);
 kept!(SignalSet, signal_sets);
 kept!(Socket, sockets);
+
+impl Objects {
+    /// From now on forks share what is here.
+    pub(crate) fn freeze(&mut self) {
+        self.pipes.freeze();
+        self.pairs.freeze();
+        self.counters.freeze();
+        self.timers.freeze();
+        for file in self.memory_files.numbers() {
+            self.memory_files.get_mut(file).map(MemoryFile::freeze);
+        }
+        self.memory_files.freeze();
+        self.sets.freeze();
+        self.signal_sets.freeze();
+        self.sockets.freeze();
+    }
+
+    /// What the host holds for those that are not shared.
+    pub(crate) fn charge(&self) -> u64 {
+        self.pipes.charge()
+            + self.pairs.charge()
+            + self.counters.charge()
+            + self.timers.charge()
+            + self.memory_files.charge()
+            + self.sets.charge()
+            + self.signal_sets.charge()
+            + self.sockets.charge()
+    }
+
+    /// The same by a look at each.
+    pub(crate) fn counted_charge(&self) -> u64 {
+        self.pipes.counted_charge()
+            + self.pairs.counted_charge()
+            + self.counters.counted_charge()
+            + self.timers.counted_charge()
+            + self.memory_files.counted_charge()
+            + self.sets.counted_charge()
+            + self.signal_sets.counted_charge()
+            + self.sockets.counted_charge()
+    }
+}
 
 impl State {
     /// An object by its number.

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use crate::errno::{EAGAIN, ECONNREFUSED, ECONNRESET, EMSGSIZE, EPIPE, Errno};
 use crate::network::Options;
 use crate::readiness::{Edges, Events};
+use crate::slab::shrink;
 
 /// How much one side may have under way (`/proc/sys/net/core/wmem_default`).
 pub(crate) const SEND_BUFFER: usize = 212_992;
@@ -14,6 +15,8 @@ pub(crate) const MOST_LARGE: usize = 32;
 const SMALL_BUFFER: usize = 16 * 1024;
 /// What a message costs beside its bytes: Linux counts its own structures, too.
 const OVERHEAD: usize = 768;
+/// What a descriptor that goes along costs: Linux counts none.
+const PASSED: usize = 32;
 /// A stream is cut into pieces of this size, as Linux does.
 const PIECE: usize = 32 * 1024;
 
@@ -38,6 +41,8 @@ struct Message<R> {
     start: usize,
     /// Descriptors that go along.
     rights: Vec<R>,
+    /// What the descriptors took when it was sent.
+    passed: usize,
 }
 
 /// One of the two sockets.
@@ -47,6 +52,8 @@ struct End<R> {
     queue: VecDeque<Message<R>>,
     /// What `queue` counts for.
     charge: usize,
+    /// What the descriptors in it take.
+    passed: usize,
     open: bool,
     read_shut: bool,
     write_shut: bool,
@@ -80,6 +87,7 @@ impl<R: Clone> Pair<R> {
         let end = || End {
             queue: VecDeque::new(),
             charge: 0,
+            passed: 0,
             open: true,
             read_shut: false,
             write_shut: false,
@@ -94,15 +102,16 @@ impl<R: Clone> Pair<R> {
         }
     }
 
-    /// What waits at both sides, with what messages cost.
-    pub(crate) fn charge(&self) -> u64 {
-        self.ends.iter().map(|end| end.charge as u64).sum()
+    /// What waits at both sides, with what messages and descriptors cost.
+    pub(crate) fn queued(&self) -> u64 {
+        let both = self.ends.iter();
+        both.map(|end| (end.charge + end.passed) as u64).sum()
     }
 
-    /// What sending so many bytes can cost at most.
-    pub(crate) fn cost(&self, length: usize) -> u64 {
+    /// What sending so many bytes and descriptors can cost at most.
+    pub(crate) fn cost(&self, length: usize, rights: usize) -> u64 {
         let length = length.min(self.buffer + PIECE);
-        (length + length.div_ceil(PIECE).max(1) * OVERHEAD) as u64
+        (length + length.div_ceil(PIECE).max(1) * OVERHEAD + rights * PASSED) as u64
     }
 
     /// What kind of sockets these are.
@@ -159,11 +168,14 @@ impl<R: Clone> Pair<R> {
             } else {
                 bytes.len()
             };
+            let passed = rights.len() * PASSED;
             peer.charge += count + OVERHEAD;
+            peer.passed += passed;
             peer.queue.push_back(Message {
                 bytes: bytes[done..done + count].to_vec(),
                 start: 0,
                 rights: std::mem::take(&mut rights),
+                passed,
             });
             peer.edges.input += 1;
             done += count;
@@ -211,8 +223,7 @@ impl<R: Clone> Pair<R> {
             found.rights.clone_from(&message.rights);
             found.length = message.bytes.len();
             if !peek {
-                own.charge -= message.bytes.len() + OVERHEAD;
-                own.queue.pop_front();
+                own.drop_first();
             }
         }
         if !was_writable && own.has_room(buffer) {
@@ -259,7 +270,9 @@ impl<R: Clone> Pair<R> {
             }
         }
         peer.edges.hang_up();
-        let lost = own.queue.drain(..).flat_map(|message| message.rights);
+        (own.charge, own.passed) = (0, 0);
+        let queue = std::mem::take(&mut own.queue);
+        let lost = queue.into_iter().flat_map(|message| message.rights);
         (lost.collect(), !peer.open)
     }
 
@@ -300,6 +313,15 @@ impl<R: Clone> End<R> {
         self.charge * 4 <= buffer
     }
 
+    /// The first message was read.
+    fn drop_first(&mut self) {
+        if let Some(message) = self.queue.pop_front() {
+            self.charge -= message.bytes.len() + OVERHEAD;
+            self.passed -= message.passed;
+        }
+        shrink(&mut self.queue);
+    }
+
     /// Takes bytes of a stream; descriptors end what one call gets.
     fn take_stream(&mut self, length: usize, peek: bool, found: &mut Received<R>) {
         let mut index = 0;
@@ -322,8 +344,7 @@ impl<R: Clone> End<R> {
                 message.rights.clear();
                 message.start += count;
                 if message.start == message.bytes.len() {
-                    self.charge -= message.bytes.len() + OVERHEAD;
-                    self.queue.pop_front();
+                    self.drop_first();
                 }
             }
             if stop {

@@ -1,7 +1,10 @@
 //! Signals that were sent and are not delivered yet.
 
+use std::collections::VecDeque;
+
 use crate::process::PROCESS_ID;
 use crate::signal::{SYNCHRONOUS, bit};
+use crate::slab::shrink;
 use crate::system::USER_ID;
 use crate::wire::{Record, u32_at, u64_at};
 
@@ -73,7 +76,7 @@ impl Info {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Pending {
     set: u64,
-    queue: Vec<Info>,
+    queue: VecDeque<Info>,
 }
 
 impl Pending {
@@ -96,7 +99,7 @@ impl Pending {
     pub(crate) fn add(&mut self, info: Info, room: bool) {
         self.set |= bit(info.number);
         if room {
-            self.queue.push(info);
+            self.queue.push_back(info);
         }
     }
 
@@ -121,8 +124,10 @@ impl Pending {
         let is_it = |info: &Info| info.number == number;
         let info = match self.queue.iter().position(is_it) {
             Some(place) => self.queue.remove(place),
-            None => Info::own(number, 0),
+            None => None,
         };
+        let info = info.unwrap_or_else(|| Info::own(number, 0));
+        shrink(&mut self.queue);
         if !self.queue.iter().any(is_it) {
             self.set &= !bit(number);
         }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use crate::errno::{EAGAIN, EBUSY, EINVAL, EPERM, EPIPE, Errno};
 use crate::readiness::{Edges, Events};
+use crate::slab::shrink;
 
 /// A write of up to this many bytes is taken whole or not at all (`PIPE_BUF` in linux/limits.h);
 /// and the size of a page of the buffer.
@@ -72,6 +73,7 @@ impl Pipe {
                 break;
             }
         }
+        shrink(&mut self.pages);
         if was_full && !self.is_full() {
             self.edges.output += 1;
         }
@@ -99,6 +101,10 @@ impl Pipe {
             && !packets
             && last.bytes.len() + odd <= PAGE
         {
+            // Not twice as much, as a vector grows by itself.
+            if last.bytes.capacity() - last.bytes.len() < odd {
+                last.bytes.reserve_exact(PAGE - last.bytes.len());
+            }
             last.bytes.extend_from_slice(&bytes[..odd]);
             done = odd;
         }

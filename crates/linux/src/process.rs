@@ -98,8 +98,8 @@ pub(crate) struct State {
     pub(crate) idle: Duration,
     /// Monotonic time of the freeze, until the program goes on.
     frozen: Option<Duration>,
-    /// What the host held at the freeze.
-    held_at_freeze: u64,
+    /// What the host held at the freeze beside objects.
+    beside_at_freeze: u64,
     /// Counts changes of what calls can wait for.
     generation: u64,
 }
@@ -116,9 +116,9 @@ impl State {
         self.generation
     }
 
-    /// What the host held at the freeze; 0 until then.
-    pub(crate) fn held_at_freeze(&self) -> u64 {
-        self.held_at_freeze
+    /// What the host held at the freeze beside objects; 0 until then.
+    pub(crate) fn beside_at_freeze(&self) -> u64 {
+        self.beside_at_freeze
     }
 
     /// The thread that has the processor.
@@ -168,7 +168,7 @@ impl Process {
             started: Duration::ZERO,
             idle: Duration::ZERO,
             frozen: None,
-            held_at_freeze: 0,
+            beside_at_freeze: 0,
             generation: 0,
         };
         Self {
@@ -237,7 +237,8 @@ impl Process {
         // Forks would have them in common.
         state.locks = Locks::default();
         state.frozen = Some(now);
-        state.held_at_freeze = state.held();
+        state.objects.freeze();
+        state.beside_at_freeze = state.beside();
     }
 
     /// Prepares for a request, before the registers are loaded for it: the thread that waits for

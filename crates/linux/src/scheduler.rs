@@ -67,6 +67,7 @@ impl Process {
         let mut context = Context::new(self, guest, host, call, attempt);
         let answer = (call.handler)(&mut context);
         let attempt = context.attempt;
+        self.count_held(guest);
         self.conclude(guest, call, attempt, generation, answer)
     }
 

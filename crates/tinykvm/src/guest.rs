@@ -308,10 +308,18 @@ pub trait Guest {
         keep: bool,
     ) -> Result<u64, MapError>;
 
-    /// How many bytes of memory the guest may still come to have. What the host holds for it in
-    /// other ways is to stay below that.
-    fn memory_left(&mut self) -> u64 {
-        u64::MAX
+    /// The host is about to hold so many bytes for the guest in all, beside its memory: of a fork,
+    /// for this one alone. False if both together would come close to the limit (a
+    /// sixty-fourth of it is for the guest); else they count from now on.
+    fn hold(&mut self, bytes: u64) -> bool {
+        let _ = bytes;
+        true
+    }
+
+    /// The host holds so many bytes for the guest in all, which count from now on. If that passes
+    /// the limit the guest ends with its next stop.
+    fn holds(&mut self, bytes: u64) {
+        let _ = bytes;
     }
 
     /// True if memory may be written and executed

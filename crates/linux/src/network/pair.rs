@@ -48,7 +48,7 @@ impl PairEnd {
         bytes: &[u8],
         rights: &[DescriptionId],
     ) -> Result<usize, Failure> {
-        context.check_memory(self.get(context.state())?.cost(bytes.len()))?;
+        context.check_memory(self.get(context.state())?.cost(bytes.len(), rights.len()))?;
         let state = context.state_mut();
         let send = |pair: &mut Kept| pair.send(self.side, bytes, rights);
         let sent = state.attempt(self.number, send)?;

@@ -1,5 +1,6 @@
 //! `memfd_create`, and the file that it makes as a descriptor.
 
+use crate::account;
 use crate::context::{Answer, Context};
 use crate::descriptor::{O_CLOEXEC, O_RDWR};
 use crate::errno::{EINVAL, Errno};
@@ -37,9 +38,9 @@ impl MemoryFileId {
         Ok(bytes.len())
     }
 
-    /// How many bytes of memory a write would add.
+    /// How many bytes of the host's memory a write would add.
     pub(super) fn growth(self, state: &State, at: u64, length: usize) -> Result<u64, Errno> {
-        Ok(self.get(state)?.growth(at, length))
+        Ok(account::pages(self.get(state)?.growth(at, length)))
     }
 
     pub(super) fn write(self, state: &mut State, at: u64, bytes: &[u8]) -> Result<usize, Errno> {

@@ -1,5 +1,6 @@
 //! Pipes as descriptors: `pipe`, and what can be done with the ends.
 
+use crate::account;
 use crate::context::{Answer, Context, Failure};
 use crate::descriptor::{DescriptionId, O_CLOEXEC, O_NONBLOCK, O_WRONLY};
 use crate::errno::{EAGAIN, EBADF, EINVAL, ENOTTY, EPIPE, Errno};
@@ -7,7 +8,7 @@ use crate::kill::Target;
 use crate::look::Look;
 use crate::object::Object;
 use crate::pending::Info;
-use crate::pipe::Pipe;
+use crate::pipe::{PAGE, Pipe};
 use crate::process::State;
 use crate::readiness::{Edges, Events};
 use crate::stat::{Metadata, S_IFIFO};
@@ -66,9 +67,11 @@ impl PipeEnd {
         if !self.writer {
             return Err(EBADF.into());
         }
-        let most = bytes.len().min(self.pipe(context.state())?.capacity());
+        let pipe = self.pipe(context.state())?;
+        let room = (pipe.capacity() / PAGE) as u64 - pipe.pages();
         // What comes into the last page takes no further one; a packet takes one of its own.
-        context.check_memory(most as u64 + 2 * 4096)?;
+        let pages = (bytes.len().div_ceil(PAGE) as u64).min(room);
+        context.check_memory(account::pages(pages))?;
         let packets = context.state().descriptors.description(id)?.status & O_DIRECT != 0;
         let write = |pipe: &mut Pipe| pipe.write(bytes, packets);
         match context.state_mut().attempt(self.number, write) {

@@ -10,8 +10,8 @@ use tinykvm::{
 use super::{FakeGuest, HEAP_LIMIT, HEAP_START, PAGE_BYTES, USER_END, range_end};
 
 impl Guest for FakeGuest {
-    fn memory_left(&mut self) -> u64 {
-        self.memory_left
+    fn hold(&mut self, bytes: u64) -> bool {
+        bytes <= self.memory_left
     }
 
     fn registers(&self) -> &Registers {

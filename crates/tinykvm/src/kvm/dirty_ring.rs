@@ -105,6 +105,11 @@ impl DirtyRing {
         self.harvested.wrapping_sub(self.recycled)
     }
 
+    /// How many pages can be logged before the ring is full, at most.
+    pub(crate) fn free(&self) -> u32 {
+        self.count.saturating_sub(self.pending())
+    }
+
     /// Recycles the oldest `count` pending entries: their pages are write-protected and will be
     /// logged again.
     pub(crate) fn recycle(&mut self, count: u32) -> Result<(), EngineError> {

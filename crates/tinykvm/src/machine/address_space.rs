@@ -37,17 +37,6 @@ fn check_range(address: u64, length: u64) -> Result<(u64, u64), MapError> {
 }
 
 impl AddressSpace {
-    /// Bytes that the guest may still come to have: of a fork private ones, else all.
-    pub(super) fn memory_left(&mut self) -> u64 {
-        match &mut self.memory.tracker {
-            Some(tracker) => {
-                tracker.harvest();
-                tracker.limit().saturating_sub(tracker.pages().len()) as u64 * PAGE_SIZE
-            }
-            None => self.book.frames.left().saturating_mul(PAGE_SIZE),
-        }
-    }
-
     pub(super) fn new(memory: GuestMemory, book: Book) -> Self {
         Self {
             memory,

@@ -19,6 +19,8 @@ pub(super) struct Frames {
     /// What was given back: first frame and count.
     free: Vec<(u64, u64)>,
     free_count: u64,
+    /// So many stay here for what the host holds beside the guest's memory.
+    held: u64,
 }
 
 impl Frames {
@@ -29,11 +31,33 @@ impl Frames {
             end,
             free: Vec::new(),
             free_count: 0,
+            held: 0,
         }
+    }
+
+    /// So many frames stay here. False, and nothing changes, if there are not so many.
+    pub(super) fn hold(&mut self, count: u64) -> bool {
+        let fits = count <= self.unused();
+        if fits {
+            self.held = count;
+        }
+        fits
+    }
+
+    /// As [`Self::hold`], of what can't be refused: more than there are is all of them.
+    pub(super) fn holds(&mut self, count: u64) {
+        self.held = count;
+    }
+
+    fn unused(&self) -> u64 {
+        self.end - self.next + self.free_count
     }
 
     /// Takes one frame.
     pub(super) fn take(&mut self) -> Option<u64> {
+        if self.left() == 0 {
+            return None;
+        }
         if let Some((first, count)) = self.free.pop() {
             self.free_count -= 1;
             if count > 1 {
@@ -48,6 +72,10 @@ impl Frames {
 
     /// Takes up to `count` frames that follow each other: the first, and how many.
     pub(super) fn take_run(&mut self, count: u64) -> Option<(u64, u64)> {
+        let count = count.min(self.left());
+        if count == 0 {
+            return None;
+        }
         let fresh = count.min(self.end - self.next);
         if fresh > 0 {
             self.next += fresh;
@@ -64,7 +92,7 @@ impl Frames {
 
     /// How many are left.
     pub(super) fn left(&self) -> u64 {
-        self.end - self.next + self.free_count
+        self.unused().saturating_sub(self.held)
     }
 
     /// Takes back `count` frames from `first` on, which read as zero.

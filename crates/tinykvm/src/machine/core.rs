@@ -129,8 +129,7 @@ impl Core {
             && let Some(ring) = self.vm.ring(&self.vcpu)?
         {
             let total = self.space.memory.main.length() as u64 / PAGE_SIZE;
-            let filled = Arc::clone(&template.filled);
-            let tracker = Tracker::new(ring, total, template.request_pages(), filled);
+            let tracker = Tracker::new(ring, total, Arc::clone(template));
             self.space.memory.tracker = Some(tracker);
         }
         self.first_run()
@@ -211,7 +210,11 @@ impl Core {
             return Ok(exit);
         }
         self.forget_events()?;
-        self.slice.start(&self.timer);
+        let watched = match &mut self.space.memory.tracker {
+            Some(tracker) => tracker.prepare_run()?,
+            None => false,
+        };
+        self.slice.start(&self.timer, watched);
         let result = self.run_to_exit();
         self.slice.stop(&self.timer, &mut self.vcpu);
         self.vectors.stopped(matches!(result, Ok(Exit::Syscall)));
@@ -223,7 +226,7 @@ impl Core {
             match self.vcpu.run()? {
                 Stop::Out { port, value } => match self.interpret(port, value) {
                     // An answer that cost too much memory is none.
-                    Some(Exit::Hypercall { .. } | Exit::Returned { .. })
+                    Some(Exit::Hypercall { .. } | Exit::Returned { .. } | Exit::Syscall)
                         if self.is_over_limit() =>
                     {
                         return Ok(Exit::MemoryLimit);
@@ -239,15 +242,29 @@ impl Core {
                     if let Some(exit) = self.interrupted()? {
                         return Ok(exit);
                     }
+                    if self.slice.watches() && self.is_over_limit() {
+                        return Ok(Exit::MemoryLimit);
+                    }
+                    self.keep_watch()?;
                 }
                 Stop::RingFull => {
                     if !self.make_room()? {
                         return Ok(Exit::MemoryLimit);
                     }
+                    self.keep_watch()?;
                 }
                 end => return Ok(Exit::Shutdown { reason: end.end() }),
             }
         }
+    }
+
+    /// Lets the guest's memory be looked at again soon, if the ring does not bound it.
+    fn keep_watch(&mut self) -> Result<(), EngineError> {
+        if let Some(tracker) = &mut self.space.memory.tracker {
+            let watched = tracker.prepare_run()?;
+            self.slice.watch(watched, &self.timer, &mut self.vcpu);
+        }
+        Ok(())
     }
 
     /// A signal, of the watchdog or of somebody else.
@@ -275,19 +292,31 @@ impl Core {
 
     fn is_over_limit(&mut self) -> bool {
         let memory = &mut self.space.memory;
-        match (&mut memory.tracker, &self.template) {
-            (Some(tracker), Some(template)) => {
-                tracker.is_over_limit(&memory.main, template.memory())
-            }
-            _ => false,
-        }
+        let tracker = memory.tracker.as_mut();
+        tracker.is_some_and(|tracker| tracker.is_over_limit(&mut memory.main))
     }
 
     pub(super) fn make_room(&mut self) -> Result<bool, EngineError> {
         let memory = &mut self.space.memory;
-        match (&mut memory.tracker, &self.template) {
-            (Some(tracker), Some(template)) => tracker.make_room(&memory.main, template.memory()),
-            _ => Err(EngineError::Internal("a full dirty ring without a tracker")),
+        let none = EngineError::Internal("a full dirty ring without a tracker");
+        let tracker = memory.tracker.as_mut().ok_or(none)?;
+        tracker.make_room(&mut memory.main)
+    }
+
+    /// See [`Guest::hold`](crate::Guest::hold).
+    pub(super) fn hold(&mut self, bytes: u64) -> bool {
+        let memory = &mut self.space.memory;
+        match &mut memory.tracker {
+            Some(tracker) => tracker.hold(bytes, &mut memory.main),
+            None => self.space.book.frames.hold(bytes.div_ceil(PAGE_SIZE)),
+        }
+    }
+
+    /// See [`Guest::holds`](crate::Guest::holds).
+    pub(super) fn holds(&mut self, bytes: u64) {
+        match &mut self.space.memory.tracker {
+            Some(tracker) => tracker.holds(bytes),
+            None => self.space.book.frames.holds(bytes.div_ceil(PAGE_SIZE)),
         }
     }
 

@@ -55,8 +55,11 @@ macro_rules! guest_by_core {
             fn set_answers(&mut self, answers: &[(u32, u64)]) {
                 self.core.set_answers(answers);
             }
-            fn memory_left(&mut self) -> u64 {
-                self.core.space.memory_left()
+            fn hold(&mut self, bytes: u64) -> bool {
+                self.core.hold(bytes)
+            }
+            fn holds(&mut self, bytes: u64) {
+                self.core.holds(bytes);
             }
             fn vector_state(&mut self) -> Result<VectorState, EngineError> {
                 self.core.vector_state()

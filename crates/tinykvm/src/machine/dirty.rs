@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use super::core::MAIN_SLOT;
+use super::template::Template;
 use crate::kvm::DirtyRing;
 use crate::mem::{Mapping, Memfd};
 use crate::units::to_usize;
@@ -42,35 +43,40 @@ impl FilledPages {
 #[derive(Debug)]
 pub(super) struct Tracker {
     ring: DirtyRing,
+    template: Arc<Template>,
     present: Vec<u64>,
     pages: Vec<u64>,
-    /// Private pages that the fork may have.
+    /// Private pages that the fork may have, and the host hold for it.
     limit: usize,
+    /// What the host holds for it, in pages.
+    held: usize,
     /// The limit stopped a write since the last reset.
     exceeded: bool,
     /// The set has pages of earlier requests.
     carried: bool,
-    filled: Arc<FilledPages>,
+    /// Pages were taken out of the set: before the next run all are to be logged anew.
+    stale: bool,
 }
 
 impl Tracker {
-    /// A tracker for a memory of `total` pages of which at most `limit` may become private.
-    /// `filled` says where the template may be other than zero.
-    pub(super) fn new(ring: DirtyRing, total: u64, limit: u64, filled: Arc<FilledPages>) -> Self {
+    /// A tracker for a fork of `template` with a memory of `total` pages.
+    pub(super) fn new(ring: DirtyRing, total: u64, template: Arc<Template>) -> Self {
         Self {
             ring,
             present: vec![0; to_usize(total.div_ceil(64))],
             pages: Vec::new(),
-            limit: to_usize(limit),
+            limit: to_usize(template.request_pages()),
+            held: 0,
             exceeded: false,
             carried: false,
-            filled,
+            stale: false,
+            template,
         }
     }
 
     /// False if the page is zero for certain; known without reading it. Say [`Self::harvest`] first.
     pub(super) fn may_be_filled(&self, page: u64) -> bool {
-        self.contains(page) || self.filled.contains(page)
+        self.contains(page) || self.template.filled.contains(page)
     }
 
     /// Ring entries for a fork that may have `limit` private pages: a power of two not above it,
@@ -106,19 +112,57 @@ impl Tracker {
         }
     }
 
-    /// The host is about to write this page. False if that would pass the limit. (While pages of
-    /// earlier requests are in the set the guest's own stop at the limit has to do.)
-    pub(super) fn host_writes(&mut self, page: u64) -> bool {
+    /// The host is about to write this page. False if that would pass the limit.
+    pub(super) fn host_writes(&mut self, page: u64, main: &mut Mapping) -> bool {
         if self.contains(page) {
             return true;
         }
         self.harvest();
-        if self.pages.len() >= self.limit && !self.carried {
+        if !self.has_room(1, main) {
             self.exceeded = true;
             return false;
         }
         self.insert(page);
         true
+    }
+
+    /// The host holds so many bytes for the guest. False if they do not fit beside its pages and a
+    /// sixty-fourth of the limit; then nothing has changed.
+    pub(super) fn hold(&mut self, bytes: u64, main: &mut Mapping) -> bool {
+        let before = std::mem::replace(&mut self.held, to_pages(bytes));
+        if self.held <= before {
+            return true;
+        }
+        self.harvest();
+        // Whoever is refused has pages left to say so.
+        let fits = self.has_room((self.limit / 64).max(16), main);
+        if !fits {
+            self.held = before;
+        }
+        fits
+    }
+
+    /// The host holds so many bytes for the guest, whether they fit or not.
+    pub(super) fn holds(&mut self, bytes: u64) {
+        self.held = to_pages(bytes);
+    }
+
+    /// What the host holds for the guest, in pages.
+    pub(super) fn held(&self) -> usize {
+        self.held
+    }
+
+    /// True if the guest may have so many pages more than are in the set. What earlier requests
+    /// left in it goes before that is denied.
+    fn has_room(&mut self, more: usize, main: &mut Mapping) -> bool {
+        let fits = |tracker: &Self| {
+            let all = tracker.pages.len().saturating_add(tracker.held);
+            all.saturating_add(more) <= tracker.limit
+        };
+        if !fits(self) && self.carried {
+            self.drop_unchanged(main);
+        }
+        fits(self)
     }
 
     /// The host is about to write this page for the engine's own ends, whatever the limit is.
@@ -144,6 +188,7 @@ impl Tracker {
     /// A reset is done: the limit starts anew.
     pub(super) fn settle(&mut self) {
         self.exceeded = false;
+        self.held = 0;
         self.carried = !self.pages.is_empty();
     }
 
@@ -151,55 +196,81 @@ impl Tracker {
     /// False if the guest has used up its private memory.
     ///
     /// Only as many entries are recycled as the guest has pages left, so that it stops again
-    /// exactly at the limit. Pages of earlier requests that equal the template do not count; to
-    /// notice their next write every entry must be recycled, so in that case the guest may pass
-    /// the limit by what the ring holds before it stops; [`Self::is_over_limit`] then tells.
-    pub(super) fn make_room(
-        &mut self,
-        main: &Mapping,
-        template: &Mapping,
-    ) -> Result<bool, EngineError> {
+    /// exactly at the limit.
+    pub(super) fn make_room(&mut self, main: &mut Mapping) -> Result<bool, EngineError> {
         self.harvest();
-        if self.pages.len() < self.limit {
-            let left = self.limit - self.pages.len();
+        self.exceeded = !self.has_room(1, main);
+        if self.exceeded {
+            return Ok(false);
+        }
+        if self.stale {
+            self.log_anew()?;
+        } else {
+            let left = self.limit - self.held - self.pages.len();
             self.ring.recycle(u32::try_from(left).unwrap_or(u32::MAX))?;
-            return Ok(true);
         }
-        if self.carried {
-            self.keep_only_changed(main, template);
-        }
-        self.exceeded = self.pages.len() >= self.limit;
-        if !self.exceeded {
-            self.ring.recycle(u32::MAX)?;
-        }
-        Ok(!self.exceeded)
+        Ok(true)
     }
 
-    /// True if the guest has more private pages than it may have, which the ring alone cannot
-    /// tell while pages of earlier requests are in the set: those count if they changed again.
-    pub(super) fn is_over_limit(&mut self, main: &Mapping, template: &Mapping) -> bool {
-        self.harvest();
-        if self.pages.len() > self.limit {
-            let changed = self
-                .pages
-                .iter()
-                .filter(|&&page| differs(page, main, template))
-                .count();
-            self.exceeded |= changed > self.limit;
+    /// The guest is about to run. True if the ring has more room than the guest, by more than may
+    /// be passed over: then it has to be looked at now and then. That is so if the host has written
+    /// much of the guest's memory, or holds much for it, neither of which takes an entry of the
+    /// ring; and where pages of earlier requests went out of the set.
+    pub(super) fn prepare_run(&mut self) -> Result<bool, EngineError> {
+        if self.stale {
+            self.log_anew()?;
         }
+        let free = to_usize(u64::from(self.ring.free()));
+        let used = self.pages.len().saturating_add(self.held);
+        let room = self.limit.saturating_sub(used);
+        Ok(free > room.saturating_add(self.slack()))
+    }
+
+    /// Pages by which the limit may be passed before anybody looks.
+    fn slack(&self) -> usize {
+        (self.limit / 16).max(64)
+    }
+
+    /// True if the guest has more private pages than it may have, which the ring alone can't tell
+    /// where it has more room than the guest.
+    pub(super) fn is_over_limit(&mut self, main: &mut Mapping) -> bool {
+        self.harvest();
+        self.exceeded |= !self.has_room(0, main);
         self.exceeded
     }
 
-    fn keep_only_changed(&mut self, main: &Mapping, template: &Mapping) {
-        let mut kept = std::mem::take(&mut self.pages);
-        kept.retain(|&page| {
-            let changed = differs(page, main, template);
-            if !changed && let Some(word) = self.present.get_mut(to_usize(page / 64)) {
-                *word &= !(1 << (page % 64));
+    /// Takes the pages out of the set, and out of memory, that are as in the template: those of
+    /// earlier requests. Their next write will be logged.
+    fn drop_unchanged(&mut self, main: &mut Mapping) {
+        self.carried = false;
+        self.stale = true;
+        let pages = std::mem::take(&mut self.pages);
+        let view = &self.template.view;
+        let (changed, mut same): (Vec<u64>, Vec<u64>) = pages
+            .into_iter()
+            .partition(|&page| differs(page, main, view));
+        self.pages = changed;
+        same.sort_unstable();
+        for run in same.chunk_by(|&one, &next| next == one + 1) {
+            let (Some(first), length) = (run.first(), run.len() * to_usize(PAGE_SIZE)) else {
+                continue;
+            };
+            // What the kernel keeps counts on.
+            if main.drop_private_pages(first * PAGE_SIZE, length).is_err() {
+                self.pages.extend_from_slice(run);
+                continue;
             }
-            changed
-        });
-        self.pages = kept;
+            for page in run {
+                if let Some(word) = self.present.get_mut(to_usize(page / 64)) {
+                    *word &= !(1 << (page % 64));
+                }
+            }
+        }
+    }
+
+    fn log_anew(&mut self) -> Result<(), EngineError> {
+        self.stale = false;
+        self.ring.recycle(u32::MAX)
     }
 
     /// Empties the set; the caller has dropped every private page. All pages are logged anew.
@@ -210,8 +281,12 @@ impl Tracker {
                 *word = 0;
             }
         }
-        self.ring.recycle(u32::MAX)
+        self.log_anew()
     }
+}
+
+fn to_pages(bytes: u64) -> usize {
+    to_usize(bytes.div_ceil(PAGE_SIZE))
 }
 
 /// True if a page is not as it is in the template.

@@ -321,7 +321,7 @@ impl Fork {
         }
     }
 
-    /// Bytes of memory that this fork has for itself.
+    /// Bytes of memory that this fork has for itself, with what the host holds for it.
     pub fn private_bytes(&mut self) -> u64 {
         self.core
             .space
@@ -330,7 +330,7 @@ impl Fork {
             .as_mut()
             .map_or(0, |tracker| {
                 tracker.harvest();
-                tracker.pages().len() as u64 * PAGE_SIZE
+                (tracker.pages().len() + tracker.held()) as u64 * PAGE_SIZE
             })
     }
 

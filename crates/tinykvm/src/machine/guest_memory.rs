@@ -125,7 +125,7 @@ impl GuestMemory {
         if let Some(tracker) = &mut self.tracker {
             let pages = offset / PAGE_SIZE..(offset + length as u64).div_ceil(PAGE_SIZE);
             for page in pages {
-                if !tracker.host_writes(page) {
+                if !tracker.host_writes(page, &mut self.main) {
                     return None;
                 }
             }

@@ -18,6 +18,8 @@ pub(super) struct Slice {
     length: Option<u64>,
     /// Monotonic nanoseconds; 0 before the start.
     end: u64,
+    /// The guest is to be stopped now and then, for a look at its memory.
+    watched: bool,
 }
 
 impl Slice {
@@ -41,26 +43,66 @@ impl Slice {
         self.length.is_some() && self.end != 0 && monotonic_now() >= self.end
     }
 
-    /// The guest is about to run.
-    pub(super) fn start(&mut self, timer: &Timer) {
+    /// The guest is about to run. `watched`: it is to be stopped now and then.
+    pub(super) fn start(&mut self, timer: &Timer, watched: bool) {
+        self.watched = watched;
         if let Some(length) = self.length {
             if self.end == 0 {
                 self.end = monotonic_now().saturating_add(length);
             }
-            timer.arm_slice(self.end, length);
+            if !watched {
+                timer.arm_slice(self.end, length);
+            }
         }
+        if watched {
+            self.arm_look(timer);
+        }
+    }
+
+    /// The guest goes on, and is to be stopped now and then, or no longer.
+    pub(super) fn watch(&mut self, watched: bool, timer: &Timer, vcpu: &mut Vcpu) {
+        if self.watched && !watched {
+            // A slice that is over by now ends with the next look at it.
+            timer.disarm_slice(vcpu);
+            if let Some(length) = self.length {
+                timer.arm_slice(self.end, length);
+            }
+        }
+        self.watched = watched;
+        if watched {
+            self.arm_look(timer);
+        }
+    }
+
+    /// A look is due soon, and no later than the end of the slice.
+    fn arm_look(&self, timer: &Timer) {
+        let soon = monotonic_now().saturating_add(SHORTEST);
+        let end = match self.end {
+            0 => soon,
+            end => soon.min(end),
+        };
+        timer.arm_slice(end, SHORTEST);
+    }
+
+    /// True if the guest is stopped now and then, for a look at its memory.
+    pub(super) fn watches(&self) -> bool {
+        self.watched
     }
 
     /// The guest has stopped.
-    pub(super) fn stop(&self, timer: &Timer, vcpu: &mut Vcpu) {
-        if self.length.is_some() {
+    pub(super) fn stop(&mut self, timer: &Timer, vcpu: &mut Vcpu) {
+        if self.length.is_some() || self.watched {
             timer.disarm_slice(vcpu);
+            self.watched = false;
         }
     }
 
-    /// Takes the end of the slice in, if the watchdog has told of it.
+    /// Takes the end of the slice in, or that a look is due, if the watchdog has told of it. True
+    /// for the end of the slice.
     pub(super) fn take(&self, timer: &Timer, vcpu: &mut Vcpu) -> bool {
-        self.length.is_some() && timer.slice_fired() && timer.disarm_slice(vcpu)
+        let set = self.length.is_some() || self.watched;
+        let told = set && timer.slice_fired() && timer.disarm_slice(vcpu);
+        told && self.length.is_some() && (!self.watched || monotonic_now() >= self.end)
     }
 
     /// The guest gets a little more time.

@@ -64,11 +64,6 @@ impl Template {
         &self.image
     }
 
-    /// The frozen memory.
-    pub(super) fn memory(&self) -> &Mapping {
-        &self.view
-    }
-
     /// Pages that a fork may have for itself.
     pub(super) fn request_pages(&self) -> u64 {
         self.request_pages

@@ -25,6 +25,10 @@ pub fn cases() -> Vec<Case> {
             exact_memory_when_reused,
         ),
         case("writes_of_the_host_count", host_writes),
+        case("what_the_host_holds_and_pages_are_one_sum", one_sum),
+        case("the_sum_is_the_same_in_a_reused_fork", one_sum_reused),
+        case("who_never_stops_is_looked_at", looked_at),
+        case("while_booting_it_is_one_sum_too", one_sum_booting),
         case("a_program_that_does_not_fit_is_refused", too_small),
         case("memory_limits_at_and_over_each_edge", edges),
     ]
@@ -191,6 +195,138 @@ fn host_writes() {
     assert!(fork.memory_exceeded());
     fork.reset().unwrap();
     fork.write(big, &data).unwrap();
+}
+
+fn with_pages(pages: u64) -> tinykvm::Fork {
+    let limits = Limits {
+        request_memory: pages * PAGE_SIZE,
+        ..Limits::default()
+    };
+    template_with(limits).fork().unwrap()
+}
+
+/// Whether the host may hold so many pages for a guest.
+fn hold(fork: &mut tinykvm::Fork, pages: u64) -> bool {
+    Guest::hold(fork, pages * PAGE_SIZE)
+}
+
+/// Touches so many pages; true if that fits.
+fn touches(fork: &mut tinykvm::Fork, pages: u64) -> bool {
+    match call(fork, "touch", &[pages]) {
+        Exit::MemoryLimit => false,
+        exit => exit == Exit::Hypercall { number: ANSWER },
+    }
+}
+
+/// In each order: first the one to its edge, then the other; and both in turn.
+fn one_sum() {
+    const LIMIT: u64 = 1024;
+    // What is left to a guest for which the host may hold no more.
+    const MARGIN: u64 = LIMIT / 64;
+    let extra = overhead(&mut with_pages(LIMIT));
+    for held in [1, 100, 500, 1000] {
+        // Who touches the last page may have a full ring.
+        let left = LIMIT - held - extra - 1;
+        let mut fork = with_pages(LIMIT);
+        assert!(hold(&mut fork, held) && touches(&mut fork, left), "{held}");
+        assert!(!hold(&mut fork, held + 1), "{held}");
+        assert!(!touches(&mut fork, left + extra + 2), "{held}");
+        fork.rebuild().unwrap();
+        let left = left + 1 - MARGIN;
+        assert!(touches(&mut fork, left) && hold(&mut fork, held), "{held}");
+        assert_eq!(fork.private_bytes() / PAGE_SIZE, LIMIT - MARGIN, "{held}");
+        assert!(!hold(&mut fork, held + 1), "{held}");
+        // What was refused is not held; less can always be, and makes room.
+        assert_eq!(fork.private_bytes() / PAGE_SIZE, LIMIT - MARGIN, "{held}");
+        assert!(hold(&mut fork, held - 1) && touches(&mut fork, left + 1));
+        assert!(!touches(&mut fork, left + MARGIN + extra + 3), "{held}");
+    }
+    let mut fork = with_pages(LIMIT);
+    let (mut held, mut touched) = (0, 0);
+    while hold(&mut fork, held + 7) && touches(&mut fork, touched + 5) {
+        (held, touched) = (held + 7, touched + 5);
+    }
+    let sum = held + touched + extra;
+    let reached = LIMIT - MARGIN - 12..=LIMIT;
+    assert!(reached.contains(&sum), "{held} {touched}");
+}
+
+/// Pages that earlier requests changed are not counted, and are given up when there is need.
+fn one_sum_reused() {
+    const LIMIT: u64 = 1024;
+    let mut fork = with_pages(LIMIT);
+    for round in 0..5 {
+        assert!(touches(&mut fork, 700), "{round}");
+        fork.reset().unwrap();
+        assert!(hold(&mut fork, 1000), "{round}");
+        fork.reset().unwrap();
+        assert!(touches(&mut fork, 700), "{round}");
+        assert!(hold(&mut fork, 300) && !hold(&mut fork, 400), "{round}");
+        fork.reset().unwrap();
+        // Nothing is held any more, and who held much may write, as may the host.
+        assert!(hold(&mut fork, 500) && touches(&mut fork, 400), "{round}");
+        assert!(!touches(&mut fork, 700), "{round}");
+        fork.rebuild().unwrap();
+        let big = function("big");
+        assert!(hold(&mut fork, 500), "{round}");
+        fork.write(big, &[1; 400 * 4096]).unwrap();
+        assert!(fork.write(big + 400 * 4096, &[1; 200 * 4096]).is_err());
+        fork.rebuild().unwrap();
+    }
+}
+
+/// A guest that makes no call is stopped soon, though the ring has room for more.
+fn looked_at() {
+    const LIMIT: u64 = 2048;
+    // A sixteenth, and what is touched in some 10 ms: on a busy machine the look is late.
+    const PASSED: u64 = LIMIT / 16 + 800;
+    for (held, written) in [(1600, 0), (0, 1500), (700, 900)] {
+        let mut fork = with_pages(LIMIT);
+        assert!(hold(&mut fork, held));
+        let data = vec![1; 4096];
+        let big = function("big");
+        for page in 0..written {
+            fork.write(big + page * PAGE_SIZE, &data).unwrap();
+        }
+        let place = map_pages(&mut fork, 3 * LIMIT);
+        let exit = call(&mut fork, "touch_slowly", &[place, 3 * LIMIT]);
+        assert_eq!(exit, Exit::MemoryLimit, "{held} {written}");
+        let pages = fork.private_bytes() / PAGE_SIZE;
+        assert!((LIMIT..LIMIT + PASSED).contains(&pages), "{pages}");
+        fork.rebuild().unwrap();
+        // What is in bounds is not looked at, and ends as ever.
+        let exit = call(&mut fork, "touch", &[LIMIT / 4]);
+        assert_eq!(exit, Exit::Hypercall { number: ANSWER });
+    }
+}
+
+fn one_sum_booting() {
+    const MIB: u64 = 1 << 20;
+    let mut booting = boot_with(18 * MIB).unwrap();
+    let map = |booting: &mut tinykvm::Booting, mib| {
+        booting.map(Placement::Anywhere, mib * MIB, Protection::READ_WRITE)
+    };
+    assert!(!booting.hold(18 * MIB));
+    let fits: Vec<u64> = (1..18)
+        .filter(|&mib| map(&mut booting, mib).is_ok())
+        .collect();
+    let most = *fits.last().unwrap();
+    assert!(most >= 6, "{most}");
+    assert!(booting.hold(2 * MIB));
+    assert!(map(&mut booting, most).is_err());
+    let at = map(&mut booting, most - 2).unwrap();
+    // What is mapped is not there yet; what is written is.
+    assert!(booting.hold(4 * MIB));
+    let data = vec![1; 1 << 20];
+    let written = |booting: &mut tinykvm::Booting, from: u64| {
+        let all = from..most - 2;
+        all.take_while(|piece| booting.write(at + (piece << 20), &data).is_ok())
+            .count() as u64
+    };
+    let first = written(&mut booting, 0);
+    assert!((most - 5..most - 2).contains(&first), "{first} of {most}");
+    assert!(!booting.hold(6 * MIB) && booting.hold(0));
+    assert_eq!(first + written(&mut booting, first), most - 2);
 }
 
 fn boot_with(memory: u64) -> Result<tinykvm::Booting, EngineError> {
