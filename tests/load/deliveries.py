@@ -12,13 +12,12 @@ is a failure here, too: no case has a reason for one.
 
 import gzip
 import http.client
-import os
 import random
-import socketserver
 import sys
-import threading
 import time
 import zlib
+
+import origin
 
 SEED = 20
 FETCH, DELIVER = "suffix:+f", "upper suffix:/d"
@@ -32,25 +31,10 @@ def source(level, depth):
     return text + ", level %d ends" % level
 
 
-class Origin(socketserver.StreamRequestHandler):
+class Origin(origin.Handler):
     """Paths are /CASE/LEVEL/DEPTH/plain|gzip/length|chunked."""
 
-    def handle(self):
-        try:
-            while self.one():
-                pass
-        except (BrokenPipeError, ConnectionResetError):
-            pass
-
-    def one(self):
-        line = self.rfile.readline().split()
-        if len(line) != 3:
-            return False
-        fields = {}
-        while (field := self.rfile.readline().strip()):
-            name, _, value = field.partition(b":")
-            fields[name.lower()] = value.strip()
-        path = line[1].decode()
+    def answer(self, method, path, fields):
         if path == "/missing":
             body = b"nothing"
             self.wfile.write(b"HTTP/1.1 404 No\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
@@ -74,14 +58,9 @@ class Origin(socketserver.StreamRequestHandler):
             head.append(b"Content-Length: %d" % len(body))
             out = body
         self.wfile.write(b"\r\n".join([b"HTTP/1.1 200 Fine", *head, b"", b""]))
-        if line[0] != b"HEAD":
+        if method != b"HEAD":
             self.wfile.write(out)
         return True
-
-
-class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
-    daemon_threads = True
-    request_queue_size = 64
 
 
 class Case:
@@ -229,10 +208,7 @@ def ways(client, case, headers):
 def main():
     host, port, path = sys.argv[1:4]
     count, first, *_ = [*map(int, sys.argv[4:6]), *(300, 0)[len(sys.argv) - 4 :]]
-    server = Server(path, Origin)
-    # varnishd may be somebody else.
-    os.chmod(path, 0o666)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    origin.listen(path, Origin)
     client, begun, failed = Client(host, int(port)), time.monotonic(), 0
     for number in range(first, first + count):
         case = Case(number)

@@ -9,10 +9,10 @@ Listens on SOCKET as the backend of a varnishd whose VCL gives each client what 
 import gzip
 import http.client
 import itertools
-import socketserver
 import subprocess
 import sys
-import threading
+
+import origin
 
 # What clients accept, and what each gets.
 CLIENTS = {
@@ -30,31 +30,21 @@ VARIANTS = 3
 STRONG = {}
 
 
-class Origin(socketserver.StreamRequestHandler):
+class Origin(origin.Handler):
     """The backend. Paths are /BACKEND/NUMBER."""
 
     fetches = 0
 
-    def handle(self):
-        while line := self.rfile.readline().split():
-            fields = []
-            while field := self.rfile.readline().strip():
-                fields.append(field)
-            self.answer(line[1].decode(), fields)
-
-    def answer(self, path, fields):
+    def answer(self, _, path, fields):
         Origin.fetches += 1
         answer = [b"HTTP/1.1 200 OK", b"Content-Type: text/plain", b'ETag: "strong"']
         body = TEXT
-        if path.startswith("/gzip/") and b"Accept-Encoding: gzip" in fields:
+        if path.startswith("/gzip/") and fields.get(b"accept-encoding") == b"gzip":
             body = gzip.compress(TEXT)
             answer += [b"Content-Encoding: gzip", b"Vary: Accept-Encoding"]
         answer += [b"Content-Length: %d" % len(body), b"", body]
         self.wfile.write(b"\r\n".join(answer))
-
-
-class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
-    daemon_threads = True
+        return True
 
 
 def decoded(body, encoding):
@@ -95,8 +85,7 @@ def check(connection, path, accept, want):
 
 def main():
     host, port, path = sys.argv[1:]
-    server = Server(path, Origin)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    origin.listen(path, Origin)
     connection = http.client.HTTPConnection(host, int(port), timeout=60)
     urls = 0
     for backend in BACKENDS:

@@ -9,16 +9,14 @@ the words in X-Do, on its way in (X-Where: fetch) or out (delivery).
 
 import gzip
 import http.client
-import os
 import random
 import socket
-import socketserver
 import sys
-import threading
 import time
 import zlib
 
 import held
+import origin
 
 SIZES = (0, 1, 4095, 4096, 4097, 70_000, 1_000_000)
 LARGE = 1 << 30
@@ -49,28 +47,14 @@ def boundaries(size, seed):
         at += length
 
 
-class Origin(socketserver.StreamRequestHandler):
+class Origin(origin.Handler):
     """A backend. Paths are /SIZE/length|chunked|close/plain|gzip/SEED[/...]."""
 
-    def handle(self):
-        try:
-            while self.one():
-                pass
-        except (BrokenPipeError, ConnectionResetError):
-            pass
+    def answer(self, method, path, _):
+        _, size, framing, coding, seed, *rest = path.split("/")
+        return self.body(int(size), framing, coding, int(seed), rest, method == b"HEAD")
 
-    def one(self):
-        line = self.rfile.readline().split()
-        if len(line) != 3:
-            return False
-        headers = {}
-        while (field := self.rfile.readline().strip()):
-            name, _, value = field.partition(b":")
-            headers[name.lower()] = value.strip()
-        _, size, framing, coding, seed, *rest = line[1].decode().split("/")
-        return self.answer(int(size), framing, coding, int(seed), rest, line[0] == b"HEAD")
-
-    def answer(self, size, framing, coding, seed, rest, head):
+    def body(self, size, framing, coding, seed, rest, head):
         fields = [b"HTTP/1.1 200 OK", b"Content-Type: text/plain", b'ETag: "strong"']
         if size == LARGE:
             self.wfile.write(b"\r\n".join([*fields, b"Content-Length: %d" % size, b"", b""]))
@@ -101,11 +85,6 @@ class Origin(socketserver.StreamRequestHandler):
         if framing == "chunked":
             self.wfile.write(b"0\r\n\r\n")
         return framing != "close"
-
-
-class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
-    daemon_threads = True
-    request_queue_size = 64
 
 
 class Client:
@@ -311,12 +290,7 @@ def clients(client):
 
 def main():
     host, port, path, workdir, what = sys.argv[1:6]
-    if os.path.exists(path):
-        os.unlink(path)
-    server = Server(path, Origin)
-    # varnishd may be somebody else.
-    os.chmod(path, 0o666)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    origin.listen(path, Origin)
     client = Client(host, int(port))
     if what == "sizes":
         sizes(client)

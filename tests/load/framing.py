@@ -8,11 +8,11 @@ subroutine that X-At names. Every message is read byte by byte here, by client a
 has a field of the program's, and nothing comes behind its end.
 """
 
-import os
 import socket
 import socketserver
 import sys
-import threading
+
+import origin
 
 FIELDS = (
     "Content-Length: 40", "content-length: 4", "CONTENT-LENGTH: 0", "Content_Length: 7",
@@ -39,10 +39,6 @@ class Origin(socketserver.StreamRequestHandler):
         while lines := head(self.rfile):
             seen.append(lines)
             self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(BODY) + BODY)
-
-
-class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
-    daemon_threads = True
 
 
 def values(lines, name):
@@ -72,9 +68,7 @@ def ask(stream, place, words):
 
 def main():
     host, port, path = sys.argv[1:4]
-    server = Server(path, Origin)
-    os.chmod(path, 0o777)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    origin.listen(path, Origin)
     with socket.create_connection((host, int(port)), timeout=30) as connection:
         stream = connection.makefile("rwb")
         for place in PLACES:

@@ -11,32 +11,24 @@ make of it: nothing else, not even for those who ask later.
 
 import gzip
 import http.client
-import os
-import socketserver
 import sys
-import threading
+
+import origin
 
 ORIGINAL = b"secret " * 20
 UPPER = ORIGINAL.upper()
 
 
-class Origin(socketserver.StreamRequestHandler):
-    def handle(self):
-        while line := self.rfile.readline():
-            path = line.split()[1]
-            while self.rfile.readline() not in (b"\r\n", b""):
-                pass
-            body = gzip.compress(ORIGINAL, mtime=0) if b"gzip" in path else ORIGINAL
-            encoding = b"Content-Encoding: gzip\r\n" if b"gzip" in path else b""
-            self.wfile.write(
-                b"HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nETag: \"o\"\r\n"
-                b"Content-Type: text/plain\r\n" + encoding
-                + b"Content-Length: %d\r\n\r\n" % len(body) + body
-            )
-
-
-class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
-    daemon_threads = True
+class Origin(origin.Handler):
+    def answer(self, _, path, fields):
+        body = gzip.compress(ORIGINAL, mtime=0) if "gzip" in path else ORIGINAL
+        encoding = b"Content-Encoding: gzip\r\n" if "gzip" in path else b""
+        self.wfile.write(
+            b"HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nETag: \"o\"\r\n"
+            b"Content-Type: text/plain\r\n" + encoding
+            + b"Content-Length: %d\r\n\r\n" % len(body) + body
+        )
+        return True
 
 
 class Client:
@@ -114,9 +106,7 @@ def check(client, do, at, is_right):
 
 def main():
     host, port, path = sys.argv[1:4]
-    server = Server(path, Origin)
-    os.chmod(path, 0o777)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    origin.listen(path, Origin)
     client = Client(host, port)
     for do, (places, is_right) in CASES.items():
         for at in places.split():
