@@ -28,7 +28,7 @@ use crate::synthetic::{self, Node};
 
 use walk::There;
 
-pub(crate) use grant::{Grant, Parent, is_kernel_file_system};
+pub(crate) use grant::{Grant, Opened, Parent, is_kernel_file_system};
 use walk::Stuck;
 
 /// What a system call needs from the host (a column of the table of calls).

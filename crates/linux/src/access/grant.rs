@@ -12,6 +12,7 @@ use crate::errno::{EACCES, EBUSY, ELOOP, ENOENT, ENOTDIR};
 use crate::notice::Less;
 use crate::permissions::{Anchor, PathGrant};
 use crate::stat::{S_IFDIR, S_IFLNK, S_IFMT, S_IFREG};
+use crate::synthetic::Node;
 
 /// Permission to reach one path of the host, to read or also to write.
 #[derive(Debug, Clone)]
@@ -102,13 +103,27 @@ impl Grant {
         }
     }
 
-    /// Opens it. Links are followed as far as the request said.
+    /// Opens it. Links are followed as far as the request said. What they lead to has to be on the
+    /// host, too.
     pub(crate) fn open(
         &self,
         context: &mut Context<'_>,
         flags: OFlags,
         mode: Mode,
     ) -> Result<OwnedFd, Failure> {
+        match self.open_any(context, flags, mode)? {
+            Opened::Host(file) => Ok(file),
+            Opened::MadeUp(..) => Err(EACCES.into()),
+        }
+    }
+
+    /// Opens it, or finds what is made up for the program where a link leads that is only read.
+    pub(crate) fn open_any(
+        &self,
+        context: &mut Context<'_>,
+        flags: OFlags,
+        mode: Mode,
+    ) -> Result<Opened, Failure> {
         let mut flags = flags | OFlags::CLOEXEC;
         if !self.follow {
             flags |= OFlags::NOFOLLOW;
@@ -119,8 +134,10 @@ impl Grant {
         let opened = self.open_here(&self.relative, flags, mode);
         let opened = match opened {
             Err(HostErrno::XDEV | HostErrno::LOOP) if !self.walked => {
-                let grant = self.walk(context, self.follow)?;
-                grant.open_here(&grant.relative, flags, mode)
+                match self.walk(context, self.follow)? {
+                    Place::Host(grant) => grant.open_here(&grant.relative, flags, mode),
+                    Place::Synthetic(node, path) => return Ok(Opened::MadeUp(node, path)),
+                }
             }
             other => other,
         };
@@ -132,7 +149,12 @@ impl Grant {
         })?;
         self.check_change(context, &file)?;
         self.report(context);
-        Ok(file)
+        Ok(Opened::Host(file))
+    }
+
+    /// As [`Self::open_any`], as a place (`O_PATH`).
+    pub(crate) fn place_any(&self, context: &mut Context<'_>) -> Result<Opened, Failure> {
+        self.open_any(context, OFlags::PATH, Mode::empty())
     }
 
     /// Opens it as a place (`O_PATH`).
@@ -169,7 +191,7 @@ impl Grant {
         let (above, name) = split(&self.relative);
         let parent = match self.open_here(above, flags, Mode::empty()) {
             Err(HostErrno::XDEV | HostErrno::LOOP) if !self.walked => {
-                walked = self.walk(context, false)?;
+                walked = self.walk_on_host(context, false)?;
                 grant = &walked;
                 let (above, _) = split(&grant.relative);
                 grant.open_here(above, flags, Mode::empty())
@@ -201,7 +223,7 @@ impl Grant {
             });
         }
         if self.follow && !self.walked {
-            return self.walk(context, true)?.real_parent(context);
+            return self.walk_on_host(context, true)?.real_parent(context);
         }
         self.parent_in(context)
     }
@@ -246,8 +268,8 @@ impl Grant {
         rustix::fs::openat2(directory, relative, flags, mode, resolve)
     }
 
-    /// The same after following all links by the program's paths.
-    fn walk(&self, context: &mut Context<'_>, follow: bool) -> Result<Self, Failure> {
+    /// What it is after following all links by the program's paths.
+    fn walk(&self, context: &mut Context<'_>, follow: bool) -> Result<Place, Failure> {
         let clean = super::walked(context, &self.path, self.right, follow)?;
         let request = Request {
             directory: super::AT_FDCWD,
@@ -256,14 +278,21 @@ impl Grant {
             right: self.right,
         };
         let less = match super::place(context, &clean, &request, true) {
-            Some(Place::Host(grant)) if grant.writable || !self.right.changes() => {
-                return Ok(grant);
-            }
+            Some(place) if !self.right.changes() => return Ok(place),
+            Some(Place::Host(grant)) if grant.writable => return Ok(Place::Host(grant)),
             Some(Place::Host(_)) => Less::ReadOnly,
             Some(Place::Synthetic(..)) => Less::MadeUp,
             None => return Err(super::missing(context, &self.path, &clean, self.right)),
         };
         Err(super::denied(context, &self.path, &clean, less))
+    }
+
+    /// The same, where only something of the host can be meant.
+    fn walk_on_host(&self, context: &mut Context<'_>, follow: bool) -> Result<Self, Failure> {
+        match self.walk(context, follow)? {
+            Place::Host(grant) => Ok(grant),
+            Place::Synthetic(..) => Err(EACCES.into()),
+        }
     }
 
     fn report(&self, context: &mut Context<'_>) {
@@ -274,6 +303,15 @@ impl Grant {
                 .used(context.call.name, &path, self.right.changes());
         }
     }
+}
+
+/// What was opened.
+#[derive(Debug)]
+pub(crate) enum Opened {
+    /// Something of the host.
+    Host(OwnedFd),
+    /// A link led to something that only the program sees; its path.
+    MadeUp(Node, Vec<u8>),
 }
 
 /// A name in a directory of the host that was opened.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Right, of_path};
-use crate::access::{self, Place};
+use crate::access::{self, Opened, Place};
 use crate::context::{Answer, Context};
 use crate::errno::{EBADF, EFAULT, EINVAL, ENOTDIR, ERANGE};
 use crate::object::{Directory, Name, Object, host_metadata};
@@ -12,14 +12,11 @@ use crate::object::{Directory, Name, Object, host_metadata};
 pub(crate) fn chdir(context: &mut Context<'_>) -> Answer {
     let place = of_path(context, 0, true, Right::Read)?;
     let path = match place {
-        Place::Host(grant) => {
-            let file = grant.place(context)?;
-            let found = host_metadata(&file)?;
-            if !found.is_directory() {
-                return Err(ENOTDIR.into());
-            }
-            grant.path().to_vec()
-        }
+        Place::Host(grant) => match grant.place_any(context)? {
+            Opened::Host(file) if host_metadata(&file)?.is_directory() => grant.path().to_vec(),
+            Opened::MadeUp(node, path) if node.is_directory() => path,
+            _ => return Err(ENOTDIR.into()),
+        },
         Place::Synthetic(node, path) if node.is_directory() => path,
         Place::Synthetic(..) => return Err(ENOTDIR.into()),
     };

@@ -3,7 +3,7 @@
 use rustix::fs::{Access as HostAccess, AtFlags};
 
 use super::{AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, Right, at, means_descriptor, of_path};
-use crate::access::{AT_FDCWD, Parent, Place};
+use crate::access::{AT_FDCWD, Opened, Parent, Place};
 use crate::context::{Answer, Context, Failure, copy_out};
 use crate::errno::{EACCES, EINVAL, ENOENT, Errno};
 use crate::object::{Object, host_metadata, is_terminal};
@@ -19,15 +19,25 @@ const TERMINAL: &[u8] = b"/dev/pts/0";
 
 fn metadata(context: &mut Context<'_>, place: &Place) -> Result<Metadata, Failure> {
     match place {
-        Place::Host(grant) => {
-            let file = grant.place(context)?;
-            Ok(host_metadata(&file)?)
-        }
-        Place::Synthetic(Node::Descriptor(fd), _) => {
+        Place::Host(grant) => match grant.place_any(context)? {
+            Opened::Host(file) => Ok(host_metadata(&file)?),
+            Opened::MadeUp(node, path) => metadata_of_made_up(context, &node, &path),
+        },
+        Place::Synthetic(node, path) => metadata_of_made_up(context, node, path),
+    }
+}
+
+fn metadata_of_made_up(
+    context: &mut Context<'_>,
+    node: &Node,
+    path: &[u8],
+) -> Result<Metadata, Failure> {
+    match node {
+        Node::Descriptor(fd) => {
             let object = context.state().descriptors.get(*fd).map_err(|_| ENOENT)?;
             object.object.metadata(context)
         }
-        Place::Synthetic(node, path) => Ok(node.metadata(path)),
+        node => Ok(node.metadata(path)),
     }
 }
 
@@ -150,16 +160,17 @@ fn check_access(
         Right::Read
     };
     let place = at(context, directory, argument, follow, right)?;
+    let made_up = |found: Metadata| allowed(mode & EXECUTE == 0 || found.mode & 0o111 != 0);
     let Place::Host(grant) = place else {
-        let found = metadata(context, &place)?;
-        return allowed(mode & EXECUTE == 0 || found.mode & 0o111 != 0);
+        return made_up(metadata(context, &place)?);
     };
-    let file = grant.place(context)?;
+    if let Opened::MadeUp(node, path) = grant.place_any(context)? {
+        return made_up(metadata_of_made_up(context, &node, &path)?);
+    }
     let wanted = HostAccess::from_bits_truncate(mode);
     if wanted.is_empty() {
         return Ok(0);
     }
-    drop(file);
     let Parent {
         directory: parent,
         name,
@@ -239,10 +250,10 @@ fn descriptor_name(context: &Context<'_>, fd: i32) -> Result<Vec<u8>, Failure> {
 /// `statfs(path, buffer)`
 pub(crate) fn statfs(context: &mut Context<'_>) -> Answer {
     let record = match of_path(context, 0, true, Right::Read)? {
-        Place::Host(grant) => {
-            let file = grant.place(context)?;
-            host_statfs(&file)?
-        }
+        Place::Host(grant) => match grant.place_any(context)? {
+            Opened::Host(file) => host_statfs(&file)?,
+            Opened::MadeUp(_, path) => made_up_statfs(&path),
+        },
         Place::Synthetic(_, path) => made_up_statfs(&path),
     };
     context.write(context.word(1), record.as_bytes())?;

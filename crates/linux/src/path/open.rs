@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rustix::fs::{Mode, OFlags};
 
 use super::Right;
-use crate::access::{self, AT_FDCWD, Grant, Place, Request};
+use crate::access::{self, AT_FDCWD, Grant, Opened, Place, Request};
 use crate::account;
 use crate::context::{Answer, Context, Failure};
 use crate::descriptor::{O_ACCMODE, O_APPEND, O_CLOEXEC, O_NONBLOCK, O_PATH, O_WRONLY};
@@ -202,7 +202,10 @@ fn open_host(context: &mut Context<'_>, grant: &Grant, flags: u32) -> Answer {
     if !creates && flags & (O_PATH | O_DIRECTORY) == 0 && grant.is_special(context) {
         return Err(grant.refuse(context, Less::Special));
     }
-    let file = grant.open(context, host, mode)?;
+    let file = match grant.open_any(context, host, mode)? {
+        Opened::Host(file) => file,
+        Opened::MadeUp(node, path) => return open_synthetic(context, node, path, flags),
+    };
     let found = rustix::fs::fstat(&file).map_err(crate::errno::Errno::from)?;
     let kind = found.st_mode & S_IFMT;
     let path = grant.path().to_vec();
