@@ -115,6 +115,11 @@ pub(crate) struct Target {
     /// extension.
     #[arg(long)]
     pub(crate) name: Option<String>,
+
+    /// Show each path that the program looks for in vain, where no rule is about it and the host
+    /// does not have it either. Without this they are counted.
+    #[arg(long, short = 'v')]
+    pub(crate) verbose: bool,
 }
 
 /// Options of `run`.

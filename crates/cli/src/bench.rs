@@ -9,7 +9,7 @@ use tinykvm_runtime::{PlainTransaction, Program, Verdict};
 
 use crate::args::Bench;
 use crate::call::{Prepared, prepare_all};
-use crate::console::{Error, print, status};
+use crate::console::{Error, not_ready, print, status};
 
 /// Calls before the measured ones, by each thread.
 const WARM_UP: u32 = 100;
@@ -23,8 +23,7 @@ pub(crate) fn bench(options: &Bench) -> Result<ExitCode, Error> {
     let program = &configured.program;
     let booting = Instant::now();
     if let Err((verdict, reason)) = program.wait_until_ready() {
-        eprintln!("tinykvm: {verdict}: {reason}");
-        return Ok(status(verdict));
+        return Ok(not_ready(verdict, &reason));
     }
     let boot = booting.elapsed();
     let results: Vec<_> = thread::scope(|scope| {
@@ -46,9 +45,9 @@ pub(crate) fn bench(options: &Bench) -> Result<ExitCode, Error> {
             }
             Ok(Err(failed)) => {
                 for line in &failed.lines {
-                    eprintln!("{line}");
+                    say!("{line}");
                 }
-                eprintln!("tinykvm: {}", failed.what);
+                say!("tinykvm: {}", failed.what);
                 return Ok(failed.status);
             }
             Err(_) => return Err(Error::Argument("a thread of the benchmark died".to_owned())),

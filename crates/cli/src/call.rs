@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tinykvm_runtime::{CallRequest, PlainTransaction, Program, Response, Verdict};
 
 use crate::args::{Call, Fields, Request};
-use crate::console::{Error, print, print_body, status};
+use crate::console::{Error, print, print_body, status, tell_text};
 
 /// How much of the body is copied at a time.
 const CHUNK: usize = 64 * 1024;
@@ -134,13 +134,13 @@ fn one(program: &Arc<Program>, prepared: &Prepared, include: bool) -> Result<Ver
     let mut transaction = prepared.transaction();
     let response = program.call(&prepared.request(), &mut transaction);
     for line in transaction.errors.iter().chain(&transaction.logged) {
-        eprintln!("{line}");
+        say!("{line}");
     }
     let head = head(&response, &transaction);
     if include {
         print(head.as_bytes())?;
     } else {
-        eprint!("{head}");
+        tell_text(&head);
     }
     let verdict = response.verdict;
     let mut body = response.body;

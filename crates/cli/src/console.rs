@@ -3,8 +3,10 @@
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
-use tinykvm_runtime::{ConfigError, Journal, Verdict, printable};
+use tinykvm_runtime::{ConfigError, Journal, Verdict, Wording, printable};
 
 /// Exit status for wrong arguments.
 pub(crate) const USAGE: u8 = 2;
@@ -23,6 +25,8 @@ pub(crate) enum Error {
     },
     /// Something else that the user gave.
     Argument(String),
+    /// Nobody reads standard output any more.
+    Unread,
 }
 
 impl Error {
@@ -46,6 +50,7 @@ impl fmt::Display for Error {
             Self::Config(error) => error.fmt(f),
             Self::Io { what, source } => write!(f, "{what}: {source}"),
             Self::Argument(what) => f.write_str(what),
+            Self::Unread => f.write_str("nobody reads standard output any more"),
         }
     }
 }
@@ -59,6 +64,19 @@ pub(crate) fn status(verdict: Verdict) -> ExitCode {
         Verdict::Overload => 5,
         _ => 1,
     })
+}
+
+/// A line for standard error. That nobody can read it is no reason to stop, or to panic.
+pub(crate) fn tell(line: &str) {
+    tell_text(&format!("{line}\n"));
+}
+
+/// The same for a text with its line ends.
+pub(crate) fn tell_text(text: &str) {
+    let mut error = io::stderr().lock();
+    let _ = error
+        .write_all(text.as_bytes())
+        .and_then(|()| error.flush());
 }
 
 /// Writes a body to standard output: byte by byte as it is, except on a terminal, to which what a
@@ -77,14 +95,77 @@ pub(crate) fn print_body(bytes: &[u8]) -> Result<(), Error> {
     Ok(())
 }
 
-/// Writes to standard output. That nobody reads any more is no error.
+/// Writes to standard output.
 pub(crate) fn print(bytes: &[u8]) -> Result<(), Error> {
     let mut out = io::stdout().lock();
     match out.write_all(bytes).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Error::io("standard output", error))
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Error::Unread),
+        Err(error) => Err(Error::io("standard output", error)),
+        Ok(()) => Ok(()),
+    }
+}
+
+/// Why lines of a program could not be printed: what calls the journal can do nothing about it.
+static LOST: OnceLock<Error> = OnceLock::new();
+
+/// The status of a command that is done, unless something that it should have printed is lost.
+pub(crate) fn checked(status: ExitCode) -> Result<ExitCode, Error> {
+    match LOST.get() {
+        None | Some(Error::Unread) => Ok(status),
+        Some(error) => Err(Error::Argument(error.to_string())),
+    }
+}
+
+/// Tells why a program can't be used.
+pub(crate) fn not_ready(verdict: Verdict, reason: &str) -> ExitCode {
+    say!("tinykvm: {verdict}: {reason}");
+    status(verdict)
+}
+
+/// What a program looked for that no rule is about and that the host does not have either: at their
+/// start interpreters do so by the dozen. Unless each is to be told, it is one line at the end.
+#[derive(Debug)]
+pub(crate) struct InVain {
+    name: String,
+    verbose: bool,
+    count: AtomicU64,
+}
+
+impl InVain {
+    /// For the program `name`. `verbose`: each is told.
+    pub(crate) fn new(name: &str, verbose: bool) -> Self {
+        Self {
+            name: name.to_owned(),
+            verbose,
+            count: AtomicU64::new(0),
         }
-        _ => Ok(()),
+    }
+
+    /// Counts one; false if it is to be told.
+    pub(crate) fn count(&self, first: bool) -> bool {
+        if first && !self.verbose {
+            self.count.fetch_add(1, Ordering::Relaxed);
+        }
+        !self.verbose
+    }
+
+    /// Tells how many there were.
+    pub(crate) fn tell(&self) {
+        if let Some(line) = self.line() {
+            tell(&line);
+        }
+    }
+
+    fn line(&self) -> Option<String> {
+        let count = self.count.swap(0, Ordering::Relaxed);
+        let paths = if count == 1 { "path" } else { "paths" };
+        (count > 0).then(|| {
+            format!(
+                "tinykvm {}: it looked for {count} {paths} that no rule is about and that are not \
+                 there on the host either, as interpreters do (-v shows them)",
+                self.name
+            )
+        })
     }
 }
 
@@ -94,14 +175,16 @@ pub(crate) fn print(bytes: &[u8]) -> Result<(), Error> {
 pub(crate) struct Terminal {
     prefix: String,
     to_stdout: bool,
+    in_vain: Arc<InVain>,
 }
 
 impl Terminal {
     /// For the program `name`.
-    pub(crate) fn new(name: &str, to_stdout: bool) -> Self {
+    pub(crate) fn new(name: &str, to_stdout: bool, in_vain: Arc<InVain>) -> Self {
         Self {
             prefix: format!("{name} says: "),
             to_stdout,
+            in_vain,
         }
     }
 }
@@ -110,14 +193,24 @@ impl Journal for Terminal {
     fn log(&self, line: &str) {
         match line.strip_prefix(&self.prefix) {
             Some(text) if self.to_stdout => {
-                // Nobody to tell if that fails.
-                let _ = print(format!("{text}\n").as_bytes());
+                if let Err(error) = print(format!("{text}\n").as_bytes()) {
+                    // The first one counts.
+                    let _ = LOST.set(error);
+                }
             }
             // There are lines of others, too: the prefix tells them apart.
-            _ => eprintln!("{line}"),
+            _ => tell(line),
         }
     }
 
     // The failure that this is about is what the command's result says.
     fn error(&self, _: &str) {}
+
+    fn wording(&self) -> Wording {
+        Wording::Config
+    }
+
+    fn looked_in_vain(&self, first: bool) -> bool {
+        self.in_vain.count(first)
+    }
 }

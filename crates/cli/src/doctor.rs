@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use tinykvm::{Engine, EngineError, Flavour, requirements};
 
-use crate::console::print;
+use crate::console::{Error, print};
 
 /// How good something is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,7 +73,7 @@ impl fmt::Display for Finding {
 }
 
 /// Looks at everything and prints what was found.
-pub(crate) fn doctor() -> ExitCode {
+pub(crate) fn doctor() -> Result<ExitCode, Error> {
     let mut findings = host::kernel();
     findings.extend(access::device());
     findings.extend(kvm());
@@ -92,12 +92,11 @@ pub(crate) fn doctor() -> ExitCode {
         1 => "There is 1 problem.\n".to_owned(),
         more => format!("There are {more} problems.\n"),
     });
-    let printed = print(text.as_bytes());
-    if problems == 0 && printed.is_ok() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    print(text.as_bytes())?;
+    Ok(match problems {
+        0 => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
+    })
 }
 
 /// What KVM itself has to offer.

@@ -11,7 +11,7 @@ use tinykvm_runtime::{
 
 use crate::args::Filter;
 use crate::call::split;
-use crate::console::{Error, print, print_body, status};
+use crate::console::{Error, not_ready, print, print_body, status, tell_text};
 
 /// How much output is taken at a time.
 const PIECE: usize = 64 * 1024;
@@ -64,11 +64,11 @@ struct Terminal;
 
 impl Log for Terminal {
     fn log(&mut self, line: &str) {
-        eprintln!("{line}");
+        say!("{line}");
     }
 
     fn error(&mut self, line: &str) {
-        eprintln!("{line}");
+        say!("{line}");
     }
 }
 
@@ -84,8 +84,7 @@ fn fields(given: &[String]) -> Result<Vec<Vec<u8>>, Error> {
 pub(crate) fn filter(options: &Filter) -> Result<ExitCode, Error> {
     let configured = options.target.configure("{}", false)?;
     if let Err((verdict, reason)) = configured.program.wait_until_ready() {
-        eprintln!("{reason}");
-        return Ok(status(verdict));
+        return Ok(not_ready(verdict, &reason));
     }
     let mut source = Source::open(&options.body, options.part)?;
     let mut transaction = PlainTransaction {
@@ -104,19 +103,19 @@ pub(crate) fn filter(options: &Filter) -> Result<ExitCode, Error> {
     };
     let begun = configured.program.begin_filter(&request, &mut transaction);
     for line in transaction.errors.iter().chain(&transaction.logged) {
-        eprintln!("{line}");
+        say!("{line}");
     }
     let head = transaction.response().join("\n") + "\n\n";
     if options.include {
         print(head.as_bytes())?;
     } else {
-        eprint!("{head}");
+        tell_text(&head);
     }
     match begun {
         Begun::Filter(filter) => send(filter, &mut source),
         Begun::Failed(_) => Ok(ExitCode::FAILURE),
         Begun::Pass => {
-            eprintln!("passed");
+            say!("passed");
             copy(&mut source)
         }
         Begun::Original => copy(&mut source).map(|_| ExitCode::FAILURE),

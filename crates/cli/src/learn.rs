@@ -16,7 +16,7 @@ use tinykvm_runtime::Verdict;
 
 use crate::args::Learn;
 use crate::call::Prepared;
-use crate::console::{Error, print, status};
+use crate::console::{Error, print, status, tell_text};
 use crate::rules::Rules;
 use record::{MOST, Record, Recorder};
 use trial::{Bench, Outcome};
@@ -36,9 +36,9 @@ tinykvm: environment. Rules in --config are not repeated.
 /// Runs the program with everything allowed, and prints what it needs.
 pub(crate) fn learn(options: &Learn) -> Result<ExitCode, Error> {
     let requests = requests(options)?;
-    eprint!("{WARNING}");
+    tell_text(WARNING);
     if requests.is_empty() {
-        eprintln!("tinykvm: no request is made: --url, --arg, --body or the like describe one");
+        say!("tinykvm: no request is made: --url, --arg, --body or the like describe one");
     }
     let (mut record, outcome, name, file) = audit(options, &requests, true)?;
     let worst = outcome.worst();
@@ -46,10 +46,10 @@ pub(crate) fn learn(options: &Learn) -> Result<ExitCode, Error> {
         record.add(audit(options, &requests, false)?.0);
     }
     for path in &record.unspeakable {
-        eprintln!("tinykvm: {path:?} was used, but no rule can name it");
+        say!("tinykvm: {path:?} was used, but no rule can name it");
     }
     if record.full {
-        eprintln!("tinykvm: more than {MOST} paths were used: what is printed is not all");
+        say!("tinykvm: more than {MOST} paths were used: what is printed is not all");
     }
     let home = std::env::var("HOME").unwrap_or_default();
     let mut rules = Rules {
@@ -57,7 +57,7 @@ pub(crate) fn learn(options: &Learn) -> Result<ExitCode, Error> {
         ..reduce::reduce(&record.paths, &record.places, &home, &name)
     };
     for directory in &rules.unnamed {
-        eprintln!(
+        say!(
             "tinykvm: files with random names are created in {directory}: no rule allows that, \
              since it would be one about all of {directory}; give the program another directory"
         );
@@ -71,12 +71,12 @@ pub(crate) fn learn(options: &Learn) -> Result<ExitCode, Error> {
         spare = bench.minimize(&mut rules, &outcome)?;
     }
     if let Some(directory) = rules.temporary() {
-        eprintln!("tinykvm: make the directory first, for the user of Varnish: {directory}");
+        say!("tinykvm: make the directory first, for the user of Varnish: {directory}");
     }
-    eprint!("{REMARKS}");
+    tell_text(REMARKS);
     let text = if options.json {
         for rule in spare.vcl(&name).lines() {
-            eprintln!("tinykvm: not needed for these requests: {}", rule.trim());
+            say!("tinykvm: not needed for these requests: {}", rule.trim());
         }
         let json = serde_json::to_string_pretty(&rules.json())
             .map_err(|error| Error::Argument(error.to_string()))?;
@@ -105,13 +105,13 @@ fn audit(
 ) -> Result<(Record, Outcome, String, String), Error> {
     let recorder = Arc::new(Recorder::new(aloud));
     let journal = Arc::clone(&recorder);
-    let configured = options.target.configure_with("{}", |_| journal)?;
+    let configured = options.target.configure_with("{}", |_, _| journal)?;
     configured.set_main_arguments(&options.main)?;
     let name = configured.program.name().to_owned();
     configured.programs.audit(&name)?;
     let outcome = trial::run(&configured, requests, aloud);
     configured.programs.close();
-    Ok((recorder.take(), outcome, name, configured.file))
+    Ok((recorder.take(), outcome, name, configured.file.clone()))
 }
 
 /// VCL for a file of its own, or to be pasted into one.

@@ -1,11 +1,13 @@
 //! `tinykvm`: runs and calls programs without Varnish, measures them, and diagnoses the host.
 
 #![forbid(unsafe_code)]
-#![allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a command's terminal is its interface"
-)]
+
+/// A line for standard error.
+macro_rules! say {
+    ($($text:tt)*) => {
+        crate::console::tell(&format!($($text)*))
+    };
+}
 
 mod args;
 mod bench;
@@ -31,12 +33,17 @@ fn main() -> ExitCode {
         Command::Bench(options) => bench::bench(&options),
         Command::Doctor(options) => match &options.program {
             Some(program) => doctor::program::program(program),
-            None => Ok(doctor::doctor()),
+            None => doctor::doctor(),
         },
         Command::Learn(options) => learn::learn(&options),
     };
-    outcome.unwrap_or_else(|error| {
-        eprintln!("tinykvm: {}", printable(error.to_string().as_bytes()));
-        ExitCode::from(console::USAGE)
-    })
+    match outcome.and_then(console::checked) {
+        Ok(status) => status,
+        // Whoever read the output has seen enough.
+        Err(console::Error::Unread) => ExitCode::SUCCESS,
+        Err(error) => {
+            say!("tinykvm: {}", printable(error.to_string().as_bytes()));
+            ExitCode::from(console::USAGE)
+        }
+    }
 }

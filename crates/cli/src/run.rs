@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use crate::args::Run;
-use crate::console::{Error, status};
+use crate::console::{Error, not_ready};
 
 /// Starts the program and says what came of it.
 pub(crate) fn run(options: &Run) -> Result<ExitCode, Error> {
@@ -12,9 +12,6 @@ pub(crate) fn run(options: &Run) -> Result<ExitCode, Error> {
     configured.set_main_arguments(&options.main)?;
     Ok(match program.wait_until_ready() {
         Ok(()) => ExitCode::SUCCESS,
-        Err((verdict, reason)) => {
-            eprintln!("tinykvm: {verdict}: {reason}");
-            status(verdict)
-        }
+        Err((verdict, reason)) => not_ready(verdict, &reason),
     })
 }

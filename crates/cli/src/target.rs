@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tinykvm_runtime::{Document, Journal, Program, Programs, name_from};
 
 use crate::args::{MainArguments, Target};
-use crate::console::{Error, Terminal};
+use crate::console::{Error, InVain, Terminal};
 
 /// A configured program. The table must live as long as it is used.
 #[derive(Debug)]
@@ -18,6 +18,13 @@ pub(crate) struct Configured {
     pub(crate) program: Arc<Program>,
     /// Its file, absolute.
     pub(crate) file: String,
+    in_vain: Arc<InVain>,
+}
+
+impl Drop for Configured {
+    fn drop(&mut self) {
+        self.in_vain.tell();
+    }
 }
 
 impl Configured {
@@ -37,14 +44,16 @@ impl Target {
     /// Configures the program; `extra` is a configuration that the command itself wants, which
     /// the user's overrides.
     pub(crate) fn configure(&self, extra: &str, output: bool) -> Result<Configured, Error> {
-        self.configure_with(extra, |name| Arc::new(Terminal::new(name, output)))
+        self.configure_with(extra, |name, in_vain| {
+            Arc::new(Terminal::new(name, output, in_vain))
+        })
     }
 
     /// The same with another journal, made for the program's name.
     pub(crate) fn configure_with<J: Journal + 'static>(
         &self,
         extra: &str,
-        journal: impl FnOnce(&str) -> Arc<J>,
+        journal: impl FnOnce(&str, Arc<InVain>) -> Arc<J>,
     ) -> Result<Configured, Error> {
         let document = self.document()?;
         let file = self.file(document.as_ref())?;
@@ -53,7 +62,8 @@ impl Target {
             (None, Some(name)) => name.to_owned(),
             (None, None) => name_of(Path::new(&file)),
         };
-        let programs = Programs::with_journal(journal(&name));
+        let in_vain = Arc::new(InVain::new(&name, self.verbose));
+        let programs = Programs::with_journal(journal(&name, Arc::clone(&in_vain)));
         // Not expanded like a path in a configuration: the shell, or that, has done it.
         let configured = document.as_ref().and_then(Document::file).unwrap_or(&file);
         let filename = serde_json::json!({ "filename": configured }).to_string();
@@ -71,6 +81,7 @@ impl Target {
             programs,
             program,
             file,
+            in_vain,
         })
     }
 

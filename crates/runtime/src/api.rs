@@ -19,7 +19,7 @@ use tinykvm_linux::Stream;
 
 use crate::fields::FieldRefused;
 use crate::journal::Journal;
-use crate::notices::Telling;
+use crate::notices::{Looked, Telling};
 use crate::output::{self, Output};
 use crate::start::Start;
 use crate::text::own_line;
@@ -167,6 +167,8 @@ pub(crate) struct Host<'a> {
     pub(crate) output: &'a mut Output,
     /// Where output goes besides the request's log.
     pub(crate) journal: Option<&'a dyn Journal>,
+    /// Who knows how the operator is told of what the program lacks.
+    pub(crate) operator: &'a dyn Journal,
     /// No host function waits for longer than this.
     pub(crate) deadline: Instant,
     /// What the program may be told about its memory.
@@ -226,9 +228,23 @@ impl Host<'_> {
 
     /// Tells what had to wait until the program does not run.
     pub(crate) fn tell_pending(&mut self) {
-        for pending in std::mem::take(&mut self.output.pending) {
-            let text = pending.text(self.program);
-            self.tell_text(&text);
+        let pending = std::mem::take(&mut self.output.pending);
+        if pending.is_empty() {
+            return;
+        }
+        let wording = self.operator.wording();
+        let looked = pending.iter().map(|one| one.look(self.program, wording));
+        let (in_vain, lacked): (Vec<_>, Vec<_>) = looked.partition(|one| one.in_vain);
+        // What the host has goes first: that is where a rule can help.
+        for Looked {
+            text,
+            in_vain,
+            first,
+        } in lacked.into_iter().chain(in_vain)
+        {
+            if !(in_vain && self.operator.looked_in_vain(first)) {
+                self.tell_text(&text);
+            }
         }
     }
 

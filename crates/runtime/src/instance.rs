@@ -170,6 +170,11 @@ impl Instance {
         }
     }
 
+    /// Where lines go that belong to no request.
+    pub(crate) fn journal(&self) -> &dyn Journal {
+        &*self.journal
+    }
+
     /// Where output goes besides the request's log.
     pub(crate) fn journal_of_output(&self) -> Option<&dyn Journal> {
         (self.settings.stdout || self.settings.audit).then_some(&*self.journal)

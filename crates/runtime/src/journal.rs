@@ -20,6 +20,16 @@ pub enum Used<'a> {
     ExecMemory,
 }
 
+/// In which form a rule is suggested that a program lacks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Wording {
+    /// As VCL: `tinykvm.allow(...)`.
+    #[default]
+    Vcl,
+    /// As a key of the configuration that the command was given.
+    Config,
+}
+
 /// A log for what belongs to no request.
 pub trait Journal: Send + Sync {
     /// An informative line.
@@ -27,6 +37,19 @@ pub trait Journal: Send + Sync {
 
     /// A line about something that went wrong.
     fn error(&self, line: &str);
+
+    /// How those who read this log write rules.
+    fn wording(&self) -> Wording {
+        Wording::default()
+    }
+
+    /// A program looked for something that no rule is about, and that is not on the host either,
+    /// of which a line would tell, the `first` or a later one of the same. False: it is to be
+    /// logged like others.
+    fn looked_in_vain(&self, first: bool) -> bool {
+        let _ = first;
+        false
+    }
 
     /// In an audit ([`Programs::audit`](crate::Programs::audit)): what the program used.
     fn used(&self, used: Used<'_>) {

@@ -60,7 +60,7 @@ mod verdict;
 pub use config::{ConfigError, Document, name_from};
 pub use counters::{Counters, counters};
 pub use filter::{Begun, BodyFilter, FilterRequest, Part, Sent, Upstream};
-pub use journal::{Journal, Used};
+pub use journal::{Journal, Used, Wording};
 pub use permissions::{Access, is_library};
 pub use plain::{Cacheable, PlainTransaction};
 pub use program::Program;

@@ -269,6 +269,7 @@ fn boot(
         },
         output: &mut output,
         journal: Some(journal),
+        operator: journal,
         deadline,
         memory: Meminfo {
             max_memory: settings.max_memory,

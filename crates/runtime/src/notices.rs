@@ -1,12 +1,16 @@
 //! What a program asked for in vain, as texts for the log that say what would help.
 
+mod advice;
+mod look;
+
 use std::borrow::Cow;
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
 
 use tinykvm_linux::{Lacking, Less, Notice, NoticePath};
 
 use crate::fields::shown;
+use crate::journal::Wording;
+use advice::{Rule, advice};
+use look::Look;
 
 /// A text that is told when the program does not run: how long a look at the host takes is nothing
 /// that it should be able to measure.
@@ -14,9 +18,18 @@ use crate::fields::shown;
 pub(crate) struct Pending {
     start: String,
     /// What no rule is about.
-    path: Vec<u8>,
-    write: bool,
+    look: Look,
     end: String,
+}
+
+/// The text of what had to wait.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Looked {
+    pub(crate) text: String,
+    /// Nothing was there to be had: the program looked, as interpreters do in many places.
+    pub(crate) in_vain: bool,
+    /// It was not told before.
+    pub(crate) first: bool,
 }
 
 /// What is to be told of a notice.
@@ -29,7 +42,12 @@ pub(crate) enum Telling {
 /// The text for a notice that came `count` times by now.
 ///
 /// `max_memory` is the limit that mappings have.
-pub(crate) fn telling(program: &str, max_memory: u64, notice: &Notice<'_>, count: u64) -> Telling {
+pub(crate) fn telling(
+    (program, wording): (&str, Wording),
+    max_memory: u64,
+    notice: &Notice<'_>,
+    count: u64,
+) -> Telling {
     let end = match count {
         1 => String::new(),
         count => format!(" ({count} times by now)"),
@@ -38,22 +56,24 @@ pub(crate) fn telling(program: &str, max_memory: u64, notice: &Notice<'_>, count
         Notice::Absent(path) => {
             return Telling::Later(Pending {
                 start: of_path(path),
-                path: path.meant().to_vec(),
-                write: path.write,
+                look: Look::new(path),
                 end,
             });
         }
-        Notice::Denied(path, less) => format!("{} is denied: {}", of_path(path), why(path, *less)),
+        Notice::Denied(path, less) => {
+            format!("{} is denied: {}", of_path(path), why(path, *less, wording))
+        }
         Notice::Unreachable { call, to } => format!(
-            "{call} of {to:?} is denied: no rule allows it (tinykvm.allow({program:?}, connect, {to:?}))"
+            "{call} of {to:?} is denied: no rule allows it ({})",
+            advice(wording, program, Rule::Connect(to))
         ),
         Notice::Query {
             call,
             name: Some(name),
         } => format!(
-            "{call} of {:?} is denied: no rule allows to ask DNS for this name \
-             (tinykvm.allow({program:?}, connect, \"{name}:PORT\"))",
-            format!("dns:{name}")
+            "{call} of {:?} is denied: no rule allows to ask DNS for this name ({})",
+            format!("dns:{name}"),
+            advice(wording, program, Rule::Connect(&format!("{name}:PORT")))
         ),
         Notice::Query { call, name: None } => {
             format!("{call} of \"dns\" is denied: this is no plain query")
@@ -62,8 +82,8 @@ pub(crate) fn telling(program: &str, max_memory: u64, notice: &Notice<'_>, count
             format!("{call} of {at:?} is denied: programs take no connections")
         }
         Notice::ExecMemory { call } => format!(
-            "{call} of memory to write and to execute is denied \
-             (tinykvm.allow({program:?}, exec_memory))"
+            "{call} of memory to write and to execute is denied ({})",
+            advice(wording, program, Rule::ExecMemory)
         ),
         Notice::NoMemory { call, request } => format!(
             "{call}: no memory is left for what the host holds for the program ({})",
@@ -115,20 +135,17 @@ fn size(bytes: u64) -> String {
 
 impl Pending {
     /// The text, after a look at whether the host has what no rule is about.
-    pub(crate) fn text(&self, program: &str) -> String {
-        let Self {
-            start, path, end, ..
-        } = self;
-        if std::fs::symlink_metadata(OsStr::from_bytes(path)).is_err() {
-            return format!(
-                "{start} is denied: no rule is about it; not there on the host either{end}"
-            );
+    pub(crate) fn look(&self, program: &str, wording: Wording) -> Looked {
+        let Self { start, look, end } = self;
+        let found = look.found();
+        Looked {
+            text: format!(
+                "{start} is denied: {}{end}",
+                found.text(look, program, wording)
+            ),
+            in_vain: found.is_nothing(),
+            first: end.is_empty(),
         }
-        let right = if self.write { "write" } else { "read" };
-        let path = shown(path);
-        format!(
-            "{start} is denied: no rule is about it (tinykvm.allow({program:?}, {right}, {path:?})){end}"
-        )
     }
 }
 
@@ -145,15 +162,19 @@ fn of_path(path: &NoticePath<'_>) -> String {
     }
 }
 
-fn why(path: &NoticePath<'_>, less: Less) -> Cow<'static, str> {
+fn why(path: &NoticePath<'_>, less: Less, wording: Wording) -> Cow<'static, str> {
     match less {
         Less::ReadOnly => format!(
-            "it is not granted to be changed (a rule with write about {:?})",
+            "it is not granted to be changed (a rule with {} about {:?})",
+            match wording {
+                Wording::Vcl => "write",
+                Wording::Config => "\"writable\": true",
+            },
             shown(path.meant())
         )
         .into(),
         Less::MadeUp => "it is made up for the program and can't be changed".into(),
-        Less::Special => "it is no plain file or directory".into(),
+        Less::Special => "it is no plain file or directory, and no rule grants others".into(),
         Less::Link => "links are made only where they stay inside of what is granted".into(),
     }
 }

@@ -459,7 +459,12 @@ impl tinykvm_linux::Host for Host<'_> {
     }
 
     fn notice(&mut self, notice: Notice<'_>, count: u64) {
-        let told = notices::telling(self.program, self.memory.max_memory, &notice, count);
+        let told = notices::telling(
+            (self.program, self.operator.wording()),
+            self.memory.max_memory,
+            &notice,
+            count,
+        );
         if let (Stage::Init { .. }, Telling::Now(text)) = (&self.stage, &told)
             && notices::is_about_memory(&notice)
         {

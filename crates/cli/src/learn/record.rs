@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
-use tinykvm_runtime::{Journal, Used};
+use tinykvm_runtime::{Journal, Used, Wording};
 
 use crate::rules::is_speakable;
 
@@ -87,12 +87,16 @@ impl Recorder {
 impl Journal for Recorder {
     fn log(&self, line: &str) {
         if self.aloud {
-            eprintln!("{line}");
+            say!("{line}");
         }
     }
 
     // The failure that this is about is what the command's result says.
     fn error(&self, _: &str) {}
+
+    fn wording(&self) -> Wording {
+        Wording::Config
+    }
 
     fn used(&self, used: Used<'_>) {
         let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);

@@ -53,7 +53,7 @@ pub(super) fn run(configured: &Configured, requests: &[Prepared], aloud: bool) -
     let program = &configured.program;
     let say = |line: &str| {
         if aloud {
-            eprintln!("{line}");
+            say!("{line}");
         }
     };
     if let Err((verdict, reason)) = program.wait_until_ready() {
@@ -112,7 +112,7 @@ impl Bench<'_> {
             rules.libraries = !base.is_like(audit, false);
         }
         if !base.is_like(audit, false) {
-            eprintln!(
+            say!(
                 "tinykvm: with these rules alone it does not do the same ({}): something can't be \
                  allowed, or differs from run to run",
                 base.worst()
@@ -161,7 +161,7 @@ impl Bench<'_> {
         let configured = self
             .options
             .target
-            .configure_with("{}", |_| Arc::new(Silent))?;
+            .configure_with("{}", |_, _| Arc::new(Silent))?;
         configured.set_main_arguments(&self.options.main)?;
         let scratch = Scratch::new(rules)?;
         let json = rules.with_temporary(scratch.path()).json().to_string();

@@ -5,6 +5,7 @@ use tinykvm_abi::{callbacks, sides};
 use tinykvm_testkit::FakeGuest;
 
 use super::*;
+use crate::journal::Silent;
 use crate::plain::PlainTransaction;
 
 const UNKNOWN: i64 = -38;
@@ -39,6 +40,7 @@ impl Bench {
             },
             output: &mut self.output,
             journal: None,
+            operator: &Silent,
             deadline: Instant::now(),
             memory: Meminfo {
                 max_memory: 7,
@@ -61,6 +63,7 @@ impl Bench {
             },
             output: &mut self.output,
             journal: None,
+            operator: &Silent,
             deadline: Instant::now(),
             memory: Meminfo::default(),
             by_syscall: false,

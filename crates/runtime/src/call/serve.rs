@@ -248,6 +248,7 @@ impl Serving<'_> {
             },
             output,
             journal: self.instance.journal_of_output(),
+            operator: self.instance.journal(),
             deadline: Instant::now() + time,
             memory: self.instance.memory_figures(),
             by_syscall: false,

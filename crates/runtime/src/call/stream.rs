@@ -108,6 +108,7 @@ impl<'a> Stream<'a> {
             stage: Stage::Detached,
             output,
             journal: Some(lines),
+            operator: self.instance.journal(),
             deadline: Instant::now() + time,
             memory: self.instance.memory_figures(),
             by_syscall: false,

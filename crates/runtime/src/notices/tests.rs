@@ -1,9 +1,13 @@
 use super::*;
 
 fn line(notice: &Notice<'_>, count: u64) -> String {
-    match telling("p", 16 << 20, notice, count) {
+    line_in(Wording::Vcl, notice, count)
+}
+
+fn line_in(wording: Wording, notice: &Notice<'_>, count: u64) -> String {
+    match telling(("p", wording), 16 << 20, notice, count) {
         Telling::Now(text) => text,
-        Telling::Later(pending) => pending.text("p"),
+        Telling::Later(pending) => pending.look("p", wording).text,
     }
 }
 
@@ -25,7 +29,7 @@ fn lines_say_what_would_help() {
         ),
         (
             Notice::Absent(path("/a/../etc", Some("/etc"), true)),
-            r#"openat of "/a/../etc", which leads to "/etc", is denied: no rule is about it (tinykvm.allow("p", write, "/etc"))"#,
+            r#"openat of "/a/../etc", which leads to "/etc", is denied: no rule is about it (tinykvm.allow("p", write, "/etc/"))"#,
         ),
         (
             Notice::Absent(path("/does/not/exist", None, false)),
@@ -92,5 +96,42 @@ fn lines_say_what_would_help() {
     for (notice, expected) in cases {
         assert_eq!(line(&notice, 1), expected);
         assert_eq!(line(&notice, 100), format!("{expected} (100 times by now)"));
+    }
+}
+
+#[test]
+fn the_command_suggests_keys_of_its_configuration() {
+    let cases = [
+        (
+            Notice::Absent(path("/etc/passwd", None, false)),
+            r#"(in --config: "allowed_paths": ["/etc/passwd"])"#,
+        ),
+        (
+            Notice::Denied(path("/data/x", None, true), Less::ReadOnly),
+            r#"(a rule with "writable": true about "/data/x")"#,
+        ),
+        (
+            Notice::Unreachable {
+                call: "connect",
+                to: "192.0.2.7:443",
+            },
+            r#"(in --config: "connect": ["192.0.2.7:443"])"#,
+        ),
+        (
+            Notice::Query {
+                call: "sendto",
+                name: Some("db.example"),
+            },
+            r#"(in --config: "connect": ["db.example:PORT"])"#,
+        ),
+        (
+            Notice::ExecMemory { call: "mprotect" },
+            r#"(in --config: "executable_heap": true)"#,
+        ),
+    ];
+    for (notice, expected) in cases {
+        let found = line_in(Wording::Config, &notice, 1);
+        assert!(found.ends_with(expected), "{found}");
+        assert!(!found.contains("tinykvm.allow"), "{found}");
     }
 }
