@@ -145,7 +145,7 @@ fn start(context: &mut Context<'_>, wanted: Wanted) -> Answer {
     } else {
         wanted.stack
     };
-    let vectors = context.guest.vector_state().map_err(|_| EAGAIN)?;
+    let vectors = context.guest.vector_state();
     let own_base = context.guest.segment_base(Segment::Fs);
     let id = context.state_mut().threads.add(Start {
         registers: Registers {

@@ -11,7 +11,7 @@
 //!
 //! The layout is `struct rt_sigframe` of asm/sigframe.h.
 
-use tinykvm::{Exception, Guest, Registers, VectorState};
+use tinykvm::{Exception, Guest, Registers};
 
 use crate::Flow;
 use crate::context::{Answer, Context, Failure, USER_END, copy_out};
@@ -126,7 +126,7 @@ fn fault_info(guest: &mut dyn Guest, fault: &Exception) -> Info {
 /// volume 1, 8.1.3 and 10.2.3).
 fn arithmetic_code(guest: &mut dyn Guest, x87: bool) -> i32 {
     let state = guest.vector_state();
-    let area = state.as_ref().map(VectorState::bytes).unwrap_or_default();
+    let area = state.bytes();
     let flags = if x87 {
         let words = u32_at(area, 0);
         words >> 16 & !words
@@ -254,8 +254,7 @@ fn push_frame(
     if action.flags & SA_RESTORER == 0 || action.handler >= USER_END {
         return None;
     }
-    let area = guest.vector_state().ok().map(|now| vectors::to_frame(&now));
-    let area = area.unwrap_or_default();
+    let area = vectors::to_frame(&guest.vector_state());
     let (at, vectors) = place_frame(before.rsp, area.len() as u64, action, alternate)?;
     let contents = Contents {
         action,
@@ -263,7 +262,7 @@ fn push_frame(
         mask: signals.saved.unwrap_or(blocked),
         info,
         fault,
-        vectors: if area.is_empty() { 0 } else { vectors },
+        vectors,
     };
     let frame = build_frame(before, &contents);
     copy_out(guest, vectors, &area).ok()?;
@@ -413,13 +412,11 @@ pub(crate) fn rt_sigreturn(context: &mut Context<'_>) -> Answer {
     if back.rip >= USER_END {
         return Err(end());
     }
-    // Without the engine's vector state there is none in the frame either.
-    if let Ok(current) = context.guest.vector_state() {
-        let at = u64_at(&record, UC_MACHINE + MC_VECTORS);
-        let state = vectors::from_frame(context.guest, at, &current).ok_or_else(end)?;
-        if state != current {
-            context.guest.set_vector_state(&state).map_err(|_| end())?;
-        }
+    let current = context.guest.vector_state();
+    let at = u64_at(&record, UC_MACHINE + MC_VECTORS);
+    let state = vectors::from_frame(context.guest, at, &current).ok_or_else(end)?;
+    if state != current {
+        context.guest.set_vector_state(&state);
     }
     let stack = record[UC_STACK..].first_chunk().map(AlternateStack::parse);
     let signals = &mut context.thread_mut().signals;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tinykvm::{EngineError, Guest};
+use tinykvm::Guest;
 
 use crate::block::Attempt;
 use crate::connect_rules::ConnectRules;
@@ -244,15 +244,12 @@ impl Process {
     /// Prepares for a request, before the registers are loaded for it: the thread that waits for
     /// requests gets the processor, whichever answered the last one. The others go on when it
     /// waits, or its time slice is over.
-    ///
-    /// # Errors
-    /// [`EngineError`] if the guest's vector state cannot be exchanged.
-    pub fn begin_call(&mut self, guest: &mut dyn Guest) -> Result<(), EngineError> {
+    pub fn begin_call(&mut self, guest: &mut dyn Guest) {
         self.forked = true;
         let state = self.state();
         if state.threads.is_caller_alone() && state.timers.next().is_none() && !self.sliced {
             self.answer_ahead(guest);
-            return Ok(());
+            return;
         }
         let now = guest.monotonic();
         self.slice_end = None;
@@ -264,10 +261,9 @@ impl Process {
             // What they wait for may have changed with the time.
             state.changed();
         }
-        state.threads.call(guest)?;
+        state.threads.call(guest);
         self.answer_ahead(guest);
         self.arm(guest, now);
-        Ok(())
     }
 
     /// The current thread failed and goes no further. What is called next is the callback for that.

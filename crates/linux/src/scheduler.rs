@@ -31,8 +31,6 @@ use crate::{Flow, Host, frame};
 const SLICE: Duration = Duration::from_millis(4);
 /// Switches between looks at the deadline while no thread gets to run.
 const CHECKED: u32 = 64;
-/// `SIGKILL`: how a program ends whose threads the engine cannot switch.
-const LOST: Flow = Flow::Signal { number: 9 };
 
 /// What an answer means for the thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -172,9 +170,8 @@ impl Process {
 
     /// Prepares the guest for the current thread.
     fn enter(&mut self, guest: &mut dyn Guest, now: Duration) -> Flow {
-        let has = self.state().threads.has_vectors();
-        if !has && self.state_mut().threads.load_vectors(guest).is_err() {
-            return LOST;
+        if !self.state().threads.has_vectors() {
+            self.state_mut().threads.load_vectors(guest);
         }
         let flow = frame::deliver_pending(self, guest);
         if flow == Flow::Continue {

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use tinykvm::{EngineError, Guest, Registers, Segment, VectorState};
+use tinykvm::{Guest, Registers, Segment, VectorState};
 
 use crate::block::{Attempt, Block};
 use crate::pending::Pending;
@@ -287,19 +287,18 @@ impl Threads {
     }
 
     /// Exchanges vector state if the processor holds another thread's.
-    pub(crate) fn load_vectors(&mut self, guest: &mut dyn Guest) -> Result<(), EngineError> {
+    pub(crate) fn load_vectors(&mut self, guest: &mut dyn Guest) {
         if self.has_vectors() {
-            return Ok(());
+            return;
         }
         let before = self.loaded;
         if let Some(thread) = self.find_mut(before) {
-            thread.vectors = Some(guest.vector_state()?);
+            thread.vectors = Some(guest.vector_state());
         }
         if let Some(state) = self.current.vectors.take() {
-            guest.set_vector_state(&state)?;
+            guest.set_vector_state(&state);
         }
         self.loaded = self.current.id;
-        Ok(())
     }
 
     /// The current thread is the one that waits for requests. Those that wait for the host look
@@ -316,7 +315,7 @@ impl Threads {
 
     /// Makes the thread that waits for requests the current one; what it was doing is over. Its
     /// registers are about to be replaced.
-    pub(crate) fn call(&mut self, guest: &mut dyn Guest) -> Result<(), EngineError> {
+    pub(crate) fn call(&mut self, guest: &mut dyn Guest) {
         let caller = self.caller;
         if self.current.id != caller {
             if self.current.can_run() {
@@ -332,10 +331,9 @@ impl Threads {
             self.ready.retain(|&id| id != caller);
             self.current.queued = false;
         }
-        self.load_vectors(guest)?;
+        self.load_vectors(guest);
         self.current.wait = None;
         self.current.ended = false;
-        Ok(())
     }
 
     /// Waits and times of all threads that lie in the future move by `by`.

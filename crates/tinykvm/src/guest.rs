@@ -11,8 +11,6 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::EngineError;
-
 /// General-purpose registers as user-mode code sees them. After a system call `rip` is the
 /// instruction behind `syscall` and `rflags` the caller's flags, whatever the trap path was.
 pub use kvm_bindings::kvm_regs as Registers;
@@ -191,17 +189,13 @@ pub trait Guest {
     /// overwrites.
     fn set_context(&mut self, registers: &Registers);
 
-    /// The vector state at the stop.
-    ///
-    /// # Errors
-    /// [`EngineError`] if KVM fails.
-    fn vector_state(&mut self) -> Result<VectorState, EngineError>;
+    /// The vector state at the stop. Where KVM fails it is that of a new thread, and nobody gets to
+    /// see it: the guest does not go on, but the next run tells the error.
+    fn vector_state(&mut self) -> VectorState;
 
-    /// The vector state to go on with.
-    ///
-    /// # Errors
-    /// [`EngineError`] if KVM fails.
-    fn set_vector_state(&mut self, state: &VectorState) -> Result<(), EngineError>;
+    /// The vector state to go on with. Where KVM fails the guest does not go on: the next run tells
+    /// the error.
+    fn set_vector_state(&mut self, state: &VectorState);
 
     /// Results of system calls, by number, that the guest is to get without asking: nobody hears of
     /// these calls any more. They replace those given before, and hold over resets. The

@@ -125,16 +125,16 @@ fn a_switch_keeps_registers_tls_and_vectors() {
     let other = machine.spawn();
     let vectors = |byte| VectorState::new(&[byte; 576]);
     machine.guest.set_segment_base(Segment::Fs, 0x1000);
-    machine.guest.set_vector_state(&vectors(1)).unwrap();
+    machine.guest.set_vector_state(&vectors(1));
     machine.guest.registers_mut().rbx = 11;
     machine.goes_on("sched_yield", &[]);
     assert_eq!(machine.thread(), other);
     let registers = *machine.guest.registers();
     assert_eq!((registers.rax, registers.rbx), (0, 0));
     assert_eq!(machine.guest.segment_base(Segment::Fs), 0);
-    assert_eq!(machine.guest.vector_state().unwrap(), vectors(0));
+    assert_eq!(machine.guest.vector_state(), vectors(0));
     machine.guest.set_segment_base(Segment::Fs, 0x2000);
-    machine.guest.set_vector_state(&vectors(2)).unwrap();
+    machine.guest.set_vector_state(&vectors(2));
     machine.guest.registers_mut().rbx = 22;
     let parked = *machine.guest.registers();
     // In the middle of its code: every register counts.
@@ -148,10 +148,10 @@ fn a_switch_keeps_registers_tls_and_vectors() {
     assert_eq!(machine.thread(), 1);
     assert_eq!(machine.guest.registers().rbx, 11);
     assert_eq!(machine.guest.segment_base(Segment::Fs), 0x1000);
-    assert_eq!(machine.guest.vector_state().unwrap(), vectors(1));
+    assert_eq!(machine.guest.vector_state(), vectors(1));
     machine.goes_on("sched_yield", &[]);
     assert_eq!(*machine.guest.registers(), parked);
-    assert_eq!(machine.guest.vector_state().unwrap(), vectors(2));
+    assert_eq!(machine.guest.vector_state(), vectors(2));
 }
 
 #[test]
@@ -213,7 +213,7 @@ fn a_request_finds_its_thread() {
     machine.guest.advance(Duration::from_secs(60));
     for _ in 0..2 {
         machine.process.reset_from(&template);
-        machine.process.begin_call(&mut machine.guest).unwrap();
+        machine.process.begin_call(&mut machine.guest);
         assert_eq!(
             (machine.thread(), machine.guest.slice),
             (1, Some(super::SLICE))
@@ -222,13 +222,13 @@ fn a_request_finds_its_thread() {
         assert_eq!(machine.thread(), other);
     }
     // The state is kept: the thread that answered goes on after the next one's turn.
-    machine.process.begin_call(&mut machine.guest).unwrap();
+    machine.process.begin_call(&mut machine.guest);
     assert_eq!(machine.thread(), 1);
     machine.goes_on("sched_yield", &[]);
     assert_eq!(machine.thread(), other);
     // It failed: the error callback is called in the thread of requests, and it does not run again.
     machine.process.failed();
-    machine.process.begin_call(&mut machine.guest).unwrap();
+    machine.process.begin_call(&mut machine.guest);
     assert_eq!(machine.thread(), 1);
     machine.goes_on("sched_yield", &[]);
     assert_eq!(machine.thread(), 1);
@@ -242,7 +242,7 @@ fn no_time_passes_between_freeze_and_request() {
     machine.goes_on("nanosleep", &[time, 0]);
     machine.process.freeze(&machine.guest);
     machine.guest.advance(Duration::from_secs(3600));
-    machine.process.begin_call(&mut machine.guest).unwrap();
+    machine.process.begin_call(&mut machine.guest);
     machine.goes_on("sched_yield", &[]);
     assert_eq!(machine.thread(), 2, "the sleeper sleeps on");
     machine.guest.advance(Duration::from_secs(5));

@@ -156,7 +156,7 @@ impl Serving<'_> {
             ..
         } = &mut *self.worker;
         fork.begin(time);
-        process.begin_call(fork)?;
+        process.begin_call(fork);
         fork.prepare_call(function);
         let mut addresses = [0; N];
         for (address, text) in addresses.iter_mut().zip(texts) {
@@ -186,7 +186,7 @@ impl Serving<'_> {
         let frozen = *position == Position::Frozen;
         fork.begin(time);
         if frozen {
-            process.begin_call(fork)?;
+            process.begin_call(fork);
         }
         let to = match frozen {
             true => fork.frozen_registers().rdi,

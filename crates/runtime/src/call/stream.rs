@@ -93,7 +93,7 @@ impl<'a> Stream<'a> {
             ..
         } = &mut *self.worker;
         fork.begin(time);
-        process.begin_call(fork)?;
+        process.begin_call(fork);
         fork.prepare_call(self.function);
         let mut push = |text| push_text(fork, scratch, text).map_err(InputError::from);
         let url = push(self.request.url)?;

@@ -149,7 +149,7 @@ impl Session {
         output.begin();
         process.begin();
         fork.begin(budget);
-        process.begin_call(fork)?;
+        process.begin_call(fork);
         fork.prepare_call(functions.begin);
         let prng = fork.seed();
         let start = push_start(fork, scratch, request, transaction, prng)?;
@@ -343,7 +343,7 @@ impl Session {
         let budget = self.budget()?;
         let Worker { fork, process, .. } = self.worker()?;
         fork.begin(budget);
-        process.begin_call(fork)?;
+        process.begin_call(fork);
         fork.prepare_call(function);
         let [first, second] = arguments;
         let entered = fork.enter([first, second, 0, 0, 0, 0]);

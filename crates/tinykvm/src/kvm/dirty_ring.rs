@@ -130,6 +130,7 @@ impl DirtyRing {
 impl Drop for DirtyRing {
     fn drop(&mut self) {
         let length = to_usize(u64::from(self.count) * ENTRY_SIZE);
+        // It cannot fail: a whole mapping of a device, which joins no other, so that none is split.
         // SAFETY: mapped by `map` with this length; nothing borrows it any more.
         unsafe { libc::munmap(self.entries.as_ptr().cast(), length) };
     }

@@ -4,6 +4,7 @@
 mod alarm;
 mod device;
 mod dirty_ring;
+mod retry;
 pub(crate) mod time;
 mod vcpu;
 mod vm;
@@ -12,6 +13,7 @@ mod watchdog;
 pub(crate) use device::Device;
 pub use device::{DEVICE_PATH_VARIABLE, Requirement, requirements};
 pub(crate) use dirty_ring::DirtyRing;
+pub(crate) use retry::retry;
 pub use vcpu::ioctl_count;
 pub(crate) use vcpu::{Stop, Vcpu};
 pub(crate) use vm::{SlotKind, Vm};

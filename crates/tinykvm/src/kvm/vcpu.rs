@@ -214,6 +214,7 @@ impl Vcpu {
 
     /// Frequency of the guest's time stamp counter in kHz, if it is stable.
     pub(crate) fn clock_khz(&self) -> Option<u32> {
+        // A KVM that cannot say it (EIO) has none that is stable: guests then ask the host for time.
         self.fd.get_tsc_khz().ok().filter(|khz| *khz > 0)
     }
 

@@ -7,7 +7,7 @@ use kvm_bindings::{
 };
 use kvm_ioctls::VmFd;
 
-use super::{Device, DirtyRing, Vcpu, dirty_ring};
+use super::{Device, DirtyRing, Vcpu, dirty_ring, retry};
 use crate::EngineError;
 use crate::mem::Mapping;
 
@@ -16,13 +16,9 @@ use crate::mem::Mapping;
 const CREATE_TRIES: u32 = 5;
 
 fn create(device: &Device) -> Result<VmFd, EngineError> {
-    let mut tries = 1;
-    loop {
-        match device.kvm().create_vm() {
-            Err(error) if error.errno() == libc::EINTR && tries < CREATE_TRIES => tries += 1,
-            result => return result.map_err(|error| EngineError::ioctl("KVM_CREATE_VM", error)),
-        }
-    }
+    let interrupted = |error: &kvm_ioctls::Error| error.errno() == libc::EINTR;
+    retry(CREATE_TRIES, interrupted, || device.kvm().create_vm())
+        .map_err(|error| EngineError::ioctl("KVM_CREATE_VM", error))
 }
 
 /// How KVM treats a memory slot.

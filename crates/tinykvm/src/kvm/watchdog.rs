@@ -371,6 +371,8 @@ fn install_handler() -> Result<(), EngineError> {
 /// Runs `work` with the vCPU signal blocked on this thread: a VM's first `KVM_RUN` makes the
 /// kernel start a helper thread, which fails for good if a signal interrupts it.
 pub(crate) fn with_signal_blocked<T>(work: impl FnOnce() -> T) -> T {
+    // Neither call can fail but for arguments that are none (EINVAL); if the first did, a signal
+    // could hit the work, whose caller tries again, and `before` would be the empty mask.
     // SAFETY: both sets are initialised before use; only this thread's mask changes.
     unsafe {
         let mut set: libc::sigset_t = std::mem::zeroed();

@@ -276,6 +276,7 @@ impl Booting {
     /// # Errors
     /// [`EngineError`] if KVM or the host's memory refuses.
     pub fn freeze(mut self) -> Result<Template, EngineError> {
+        self.core.failure.tell()?;
         // A wait call that came as a system call stands in ring 0 on hardware.
         self.core.enter_user_mode();
         let registers = *self.core.vcpu.registers();

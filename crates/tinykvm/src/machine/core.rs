@@ -12,6 +12,7 @@ use super::context::Waiting;
 use super::dirty::Tracker;
 use super::engine::Engine;
 use super::exit::Exit;
+use super::failure::Failure;
 use super::guest_memory::GuestMemory;
 use super::probe::Flavour;
 use super::slice::Slice;
@@ -21,7 +22,7 @@ use crate::arch::x86_64::descriptors::VECTORS;
 use crate::arch::x86_64::special::{self, USER_RFLAGS};
 use crate::arch::x86_64::stubs::{self, OUT_LENGTH, PORT_INTERNAL};
 use crate::kvm::time::time_stamp;
-use crate::kvm::{Registration, SlotKind, Stop, Vcpu, Vm, with_signal_blocked};
+use crate::kvm::{Registration, SlotKind, Stop, Vcpu, Vm, retry, with_signal_blocked};
 use crate::mem::Mapping;
 use crate::plan::layout::{HOST_PAGE_PHYSICAL, MAIN_PHYSICAL, SYSTEM_USER_STUBS};
 use crate::units::{page_down, to_usize};
@@ -40,6 +41,9 @@ pub(super) const FIRST_FILE_SLOT: u32 = 3;
 pub(super) const FLUSH_PHYSICAL: u64 = 0x1_0000;
 /// How often a first run is tried again (ENOMEM when a helper thread of KVM was interrupted).
 const FIRST_RUN_TRIES: u32 = 3;
+/// How often a stub of the engine, of a few instructions, is entered again after an interruption:
+/// there is no deadline for it.
+const STUB_TRIES: u32 = 10_000;
 
 /// The VM. Fields drop in this order: first what the watchdog knows, memory last.
 #[derive(Debug)]
@@ -58,6 +62,8 @@ pub(super) struct Core {
     pub(super) answers: Answers,
     /// How the guest ended while the host looked at it.
     pub(super) ended: Option<Exit>,
+    /// What KVM refused while the host looked at the guest.
+    pub(super) failure: Failure,
     /// The last run was interrupted: KVM may hold an exception that it did not deliver.
     interrupted: bool,
     /// A page for [`Vm::flush`], made when first needed.
@@ -103,6 +109,7 @@ impl Core {
             slice: Slice::default(),
             answers: Answers::default(),
             ended: None,
+            failure: Failure::default(),
             interrupted: false,
             scratch: None,
         })
@@ -140,18 +147,13 @@ impl Core {
     fn first_run(&mut self) -> Result<(), EngineError> {
         let before = time_stamp();
         let first = stubs::user().first;
-        let mut result = with_signal_blocked(|| self.run_stub(first));
-        for _ in 1..FIRST_RUN_TRIES {
-            match &result {
-                Err(EngineError::System { source, .. })
-                    if source.raw_os_error() == Some(libc::ENOMEM) =>
-                {
-                    result = with_signal_blocked(|| self.run_stub(first));
-                }
-                _ => break,
-            }
-        }
-        result?;
+        let no_helper = |error: &EngineError| {
+            matches!(error, EngineError::System { source, .. }
+                if source.raw_os_error() == Some(libc::ENOMEM))
+        };
+        retry(FIRST_RUN_TRIES, no_helper, || {
+            with_signal_blocked(|| self.run_stub(first))
+        })?;
         let registers = self.vcpu.registers();
         let seen = registers.rdx << 32 | registers.rax & 0xffff_ffff;
         let shared = (before..=time_stamp()).contains(&seen);
@@ -166,7 +168,7 @@ impl Core {
         *registers = Registers::default();
         registers.rip = SYSTEM_USER_STUBS + stub;
         registers.rflags = USER_RFLAGS;
-        loop {
+        for _ in 0..STUB_TRIES {
             match self.vcpu.run()? {
                 Stop::Out {
                     port: PORT_INTERNAL,
@@ -180,6 +182,9 @@ impl Core {
                 _ => return Err(EngineError::Internal("a stub of the engine did not end")),
             }
         }
+        Err(EngineError::Internal(
+            "a stub of the engine was interrupted each time",
+        ))
     }
 
     /// Forgets what the vCPU was waiting in: the registers are about to be replaced.
@@ -200,6 +205,7 @@ impl Core {
 
     /// Runs the guest until it asks for something or a limit ends it.
     pub(super) fn run(&mut self) -> Result<Exit, EngineError> {
+        self.failure.tell()?;
         self.flush_if_stale()?;
         if self.slice.is_over() {
             self.slice.restart();

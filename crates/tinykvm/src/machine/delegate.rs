@@ -8,8 +8,8 @@ use super::core::Core;
 use super::fork::Fork;
 use crate::kvm::time::monotonic_now;
 use crate::{
-    Advice, BadAddress, EngineError, Guest, MapError, MappedRange, Placement, Protection,
-    Registers, Segment, VectorState,
+    Advice, BadAddress, Guest, MapError, MappedRange, Placement, Protection, Registers, Segment,
+    VectorState,
 };
 
 impl Core {
@@ -61,11 +61,11 @@ macro_rules! guest_by_core {
             fn holds(&mut self, bytes: u64) {
                 self.core.holds(bytes);
             }
-            fn vector_state(&mut self) -> Result<VectorState, EngineError> {
+            fn vector_state(&mut self) -> VectorState {
                 self.core.vector_state()
             }
-            fn set_vector_state(&mut self, state: &VectorState) -> Result<(), EngineError> {
-                self.core.set_vector_state(state)
+            fn set_vector_state(&mut self, state: &VectorState) {
+                self.core.set_vector_state(state);
             }
             fn set_time_slice(&mut self, slice: Option<Duration>) {
                 self.core.set_time_slice(slice);

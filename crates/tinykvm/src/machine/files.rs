@@ -72,6 +72,8 @@ impl Core {
             return None;
         }
         let (slot, physical) = self.next_slot(there, offset)?;
+        // Where the host or KVM refuses a mapping or a slot (ENOMEM, say), nothing was added: the file is
+        // read into memory instead, where what is missing then is told.
         let found = FileSlot {
             slot,
             physical,

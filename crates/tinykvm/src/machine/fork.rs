@@ -231,6 +231,7 @@ impl Fork {
 
     fn try_reset(&mut self) -> Result<ResetReport, EngineError> {
         self.end();
+        self.core.failure.tell()?;
         self.revert_tables();
         let memory = &mut self.core.space.memory;
         let Some(tracker) = &mut memory.tracker else {
@@ -260,7 +261,7 @@ impl Fork {
     /// [`EngineError`] if KVM fails; drop the fork then.
     pub fn rebuild(&mut self) -> Result<(), EngineError> {
         self.end();
-        if self.unsound {
+        if self.unsound || self.core.failure.is_kept() {
             let index = self.index;
             *self = self.template.fork()?;
             self.set_index(index);

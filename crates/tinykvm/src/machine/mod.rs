@@ -20,6 +20,7 @@ mod editor;
 mod edits;
 mod engine;
 mod exit;
+mod failure;
 mod files;
 mod flush;
 mod fork;

@@ -85,7 +85,19 @@ impl Core {
     }
 
     /// See [`Guest::vector_state`](crate::Guest::vector_state).
-    pub(super) fn vector_state(&mut self) -> Result<VectorState, EngineError> {
+    pub(super) fn vector_state(&mut self) -> VectorState {
+        let state = self.save_state();
+        let new = || VectorState::initial(self.engine.device.features().vector_size);
+        self.failure.or_keep(state).unwrap_or_else(new)
+    }
+
+    /// See [`Guest::set_vector_state`](crate::Guest::set_vector_state).
+    pub(super) fn set_vector_state(&mut self, state: &VectorState) {
+        let done = self.give_state(state);
+        self.failure.or_keep(done);
+    }
+
+    fn save_state(&mut self) -> Result<VectorState, EngineError> {
         self.keep_vectors(true);
         let size = self.vector_size();
         let place = match self.vectors.held {
@@ -108,8 +120,7 @@ impl Core {
         Ok(VectorState::new(bytes.unwrap_or_default()))
     }
 
-    /// See [`Guest::set_vector_state`](crate::Guest::set_vector_state).
-    pub(super) fn set_vector_state(&mut self, state: &VectorState) -> Result<(), EngineError> {
+    fn give_state(&mut self, state: &VectorState) -> Result<(), EngineError> {
         self.keep_vectors(true);
         if self.by_stubs() {
             self.fill_area(state.bytes());
@@ -149,7 +160,7 @@ impl Core {
         if self.vectors.held == Held::Thawed {
             let main = &self.space.memory.main;
             let image = main.bytes(VECTOR_IMAGE, self.vector_size());
-            self.set_vector_state(&VectorState::new(image.unwrap_or_default()))?;
+            self.give_state(&VectorState::new(image.unwrap_or_default()))?;
         }
         if self.vectors.held == Held::Pending {
             let target = *self.vcpu.registers();

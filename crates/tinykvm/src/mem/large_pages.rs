@@ -71,13 +71,15 @@ fn is_cached(at: usize) -> bool {
 }
 
 /// Brings the page at a mapped address into this process's page tables. Nothing is read here, so
-/// that a file that became shorter is an error and no signal.
+/// that a file that became shorter is an error and no signal. What fails is left to the guest's own
+/// touch.
 fn touch(at: usize) {
     // SAFETY: advice on one page of a mapping of ours, which changes no contents.
     unsafe { libc::madvise(at as *mut libc::c_void, 4096, libc::MADV_POPULATE_READ) };
 }
 
-/// Drops a part of a file from the page cache, and all pages of its mapping.
+/// Drops a part of a file from the page cache, and all pages of its mapping. What is not dropped stays
+/// in small pages, which the caller sees.
 fn drop_cache(base: usize, mapped: usize, file: i32, offset: u64, length: usize) {
     let (Ok(offset), Ok(length)) = (i64::try_from(offset), i64::try_from(length)) else {
         return;

@@ -119,6 +119,8 @@ impl Mapping {
         let beyond = to_usize(file_offset.unsigned_abs()) % align;
         let head = (start.align_offset(align) + beyond) % align;
         let base = start.wrapping_add(head);
+        // Where the kernel refuses (ENOMEM: a process has only so many mappings), the ends stay
+        // reserved: addresses, of which there are plenty, and no memory.
         // SAFETY: both ends lie in the reservation and not in the mapping that stays.
         let unmap = |at: *mut u8, length: usize| unsafe {
             if length > 0 {
@@ -231,7 +233,15 @@ impl Mapping {
 impl Drop for Mapping {
     fn drop(&mut self) {
         // SAFETY: the range was mapped by `map` and nothing borrows it any more.
-        unsafe { libc::munmap(self.base.as_ptr().cast(), self.length) };
+        let result = unsafe { libc::munmap(self.base.as_ptr().cast(), self.length) };
+        if result != 0 {
+            // ENOMEM: the kernel had joined it with a neighbour, and has no mapping left to split it
+            // off. Its addresses stay taken; its memory is given back, as far as it can be.
+            // SAFETY: as above.
+            unsafe {
+                libc::madvise(self.base.as_ptr().cast(), self.length, libc::MADV_DONTNEED);
+            }
+        }
     }
 }
 

@@ -184,19 +184,18 @@ fn random_switches() {
         let mut ended = false;
         for _ in 0..random(12) {
             match random(8) {
-                0 => states.push((*fork.registers(), fork.vector_state().unwrap())),
+                0 => states.push((*fork.registers(), fork.vector_state())),
                 1 | 2 if !states.is_empty() => {
                     let pick = random(states.len() as u64);
                     let (registers, vectors) = &states[usize::try_from(pick).unwrap()];
                     fork.set_context(registers);
-                    fork.set_vector_state(vectors).unwrap();
+                    fork.set_vector_state(vectors);
                 }
                 3 => {
                     let bytes: Vec<u8> = (0..random(3000))
                         .map(|_| u8::try_from(random(256)).unwrap())
                         .collect();
-                    fork.set_vector_state(&tinykvm::VectorState::new(&bytes))
-                        .unwrap();
+                    fork.set_vector_state(&tinykvm::VectorState::new(&bytes));
                 }
                 4 => {
                     let slice = Duration::from_micros(random(1000));
@@ -257,10 +256,10 @@ fn hostile_area() {
             continue;
         }
         assert_eq!(exit, Exit::Syscall);
-        let state = fork.vector_state().unwrap();
+        let state = fork.vector_state();
         let target = thread(&mut fork, "recovered");
         fork.set_context(&target);
-        fork.set_vector_state(&state).unwrap();
+        fork.set_vector_state(&state);
         let exit = fork.run().unwrap();
         assert!(
             matches!(
@@ -290,8 +289,8 @@ fn forged() {
                 Exit::Syscall | Exit::Hypercall { .. } | Exit::Exception(_) | Exit::TimeSlice => {}
                 _ => break,
             }
-            let state = fork.vector_state().unwrap();
-            fork.set_vector_state(&state).unwrap();
+            let state = fork.vector_state();
+            fork.set_vector_state(&state);
         }
         fork.reset().unwrap();
         assert_eq!(ask(&mut fork, "count", &[])[0], 8, "after {offset:#x}");

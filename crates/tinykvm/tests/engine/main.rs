@@ -9,6 +9,7 @@
 )]
 
 mod answers;
+mod failures;
 mod faults;
 mod files;
 mod hostile;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
     cases.extend(lifecycle::cases());
     cases.extend(answers::cases());
     cases.extend(faults::cases());
+    cases.extend(failures::cases());
     cases.extend(files::cases());
     cases.extend(hostile::cases());
     cases.extend(limits::cases());

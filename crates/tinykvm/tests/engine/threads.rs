@@ -47,12 +47,12 @@ pub fn thread(fork: &mut Fork, name: &str) -> Registers {
 
 /// Everything that a switch takes along.
 pub fn save(fork: &mut Fork) -> (Registers, VectorState) {
-    (*fork.registers(), fork.vector_state().unwrap())
+    (*fork.registers(), fork.vector_state())
 }
 
 pub fn load(fork: &mut Fork, (registers, vectors): &(Registers, VectorState)) {
     fork.set_context(registers);
-    fork.set_vector_state(vectors).unwrap();
+    fork.set_vector_state(vectors);
 }
 
 /// Bytes that differ everywhere.
@@ -97,7 +97,7 @@ fn run_other(fork: &mut Fork) {
     assert_eq!(fork.registers().rax, 0x222);
     assert_eq!(fork.registers().rbx, u64::MAX);
     // The legacy area's XMM0.
-    assert_eq!(fork.vector_state().unwrap().bytes()[160..176], [0xff; 16]);
+    assert_eq!(fork.vector_state().bytes()[160..176], [0xff; 16]);
 }
 
 fn switched() {
@@ -135,7 +135,7 @@ fn switched() {
             fork.set_time_slice(None);
             run_other(&mut fork);
             load(&mut fork, &(registers, vectors.clone()));
-            assert_eq!(fork.vector_state().unwrap(), vectors);
+            assert_eq!(fork.vector_state(), vectors);
             fork.write(function("released"), &[1]).unwrap();
             assert_eq!(
                 fork.run().unwrap(),
@@ -240,7 +240,7 @@ fn not_begun() {
             let other = thread(&mut fork, probe);
             fork.set_context(&other);
             if own {
-                fork.set_vector_state(&before.1).unwrap();
+                fork.set_vector_state(&before.1);
             }
             assert_eq!(go_on(&mut fork), Exit::Hypercall { number: ANSWER });
             let found = fork.registers();
@@ -281,7 +281,7 @@ fn no_vector_state() {
     let mut fork = fork();
     enter(&mut fork, "context_syscall", &[]);
     assert_eq!(fork.run().unwrap(), Exit::Syscall);
-    let good = fork.vector_state().unwrap();
+    let good = fork.vector_state();
     let mut header = good.bytes().to_vec();
     header[520..528].fill(0xff); // XCOMP_BV
     let mut mxcsr = good.bytes().to_vec();
@@ -289,7 +289,7 @@ fn no_vector_state() {
     let wanted = thread(&mut fork, "recovered");
     for bad in [header, mxcsr] {
         fork.set_context(&wanted);
-        fork.set_vector_state(&VectorState::new(&bad)).unwrap();
+        fork.set_vector_state(&VectorState::new(&bad));
         let exit = fork.run().unwrap();
         let Exit::Exception(exception) = exit else {
             panic!("{exit:x?}")
@@ -299,9 +299,9 @@ fn no_vector_state() {
             (13, wanted.rip)
         );
         assert_eq!(exception.registers.rsp, wanted.rsp);
-        let state = fork.vector_state().unwrap();
+        let state = fork.vector_state();
         assert_eq!(state.bytes().len(), good.bytes().len());
-        fork.set_vector_state(&good).unwrap();
+        fork.set_vector_state(&good);
         fork.set_context(&wanted);
         assert_eq!(go_on(&mut fork), Exit::Hypercall { number: ANSWER });
         assert_eq!(fork.registers().rdi, 99);
@@ -310,7 +310,7 @@ fn no_vector_state() {
     for length in [0, 1, 511, 600, 20_000] {
         let mut bytes = good.bytes().to_vec();
         bytes.resize(length, 0);
-        fork.set_vector_state(&VectorState::new(&bytes)).unwrap();
+        fork.set_vector_state(&VectorState::new(&bytes));
         fork.set_context(&wanted);
         let exit = go_on(&mut fork);
         assert!(matches!(
@@ -394,10 +394,10 @@ fn left_behind() {
         assert_eq!(fork.vcpu_runs() - runs, tinykvm::ioctl_count() - ioctls);
         fork.reset().unwrap();
         // Before a call begins, what the vCPU has is the last one's.
-        let frozen = fork.vector_state().unwrap();
+        let frozen = fork.vector_state();
         ask(&mut fork, "plant_vectors", &[]);
         fork.reset().unwrap();
-        assert_eq!(fork.vector_state().unwrap(), frozen);
+        assert_eq!(fork.vector_state(), frozen);
         // No slice, however long it takes.
         let exit = call_within(&mut fork, "forever", &[], SLICE * 20);
         assert_eq!(exit, Exit::Deadline);
@@ -413,8 +413,8 @@ fn given_vectors() {
         // A page that an earlier call read may be in the set to copy back already.
         let mut fork = fork();
         enter(&mut fork, "count", &[]);
-        let state = fork.vector_state().unwrap();
-        fork.set_vector_state(&state).unwrap();
+        let state = fork.vector_state();
+        fork.set_vector_state(&state);
         if reset {
             fork.reset().unwrap();
         }
