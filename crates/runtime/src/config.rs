@@ -8,6 +8,8 @@
 mod json;
 mod keys;
 
+use std::num::NonZero;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -241,6 +243,10 @@ pub(crate) struct Settings {
     pub(crate) max_request_time: Duration,
     /// How long a request may wait for a free fork.
     pub(crate) max_queue_time: Duration,
+    /// How many requests may wait for a free fork.
+    pub(crate) max_queue: usize,
+    /// How long a fork is kept that nobody uses.
+    pub(crate) idle_time: Duration,
     /// Memory of the program.
     pub(crate) max_memory: u64,
     /// Memory that a request may change.
@@ -283,6 +289,21 @@ pub(crate) struct Settings {
     pub(crate) audit: bool,
 }
 
+/// Most forks of a program.
+pub(crate) const MOST_FORKS: u16 = 10_000;
+
+/// As many requests at a time as there are processors, and two at least: one may wait for somebody
+/// else.
+fn default_concurrency() -> u16 {
+    static PROCESSORS: OnceLock<u16> = OnceLock::new();
+    *PROCESSORS.get_or_init(|| {
+        let found = std::thread::available_parallelism().map_or(1, NonZero::get);
+        u16::try_from(found)
+            .unwrap_or(MOST_FORKS)
+            .clamp(2, MOST_FORKS)
+    })
+}
+
 /// One mebibyte, the unit of sizes in configurations.
 pub(crate) const MIB: u64 = 1 << 20;
 
@@ -307,10 +328,12 @@ impl Default for Settings {
         Self {
             filename: String::new(),
             group: "test".to_owned(),
-            concurrency: 2,
+            concurrency: default_concurrency(),
             max_boot_time: Duration::from_secs(16),
             max_request_time: Duration::from_secs(8),
             max_queue_time: Duration::from_secs(10),
+            max_queue: 256,
+            idle_time: Duration::from_secs(10),
             max_memory: 256 * MIB,
             max_request_memory: 64 * MIB,
             keep_memory: None,

@@ -19,8 +19,13 @@ use crate::run::RunLimits;
 use crate::spares::Spares;
 
 mod hold;
+mod idle;
 
 pub(crate) use hold::{Fate, Held, HoldError};
+
+/// Private memory that a fork keeps while nobody uses its program, in bytes: to fault it in anew
+/// would cost the next request some milliseconds.
+const IDLE_MEMORY: u64 = 1 << 20;
 
 /// A program that is ready for requests. It is given up as a whole: by dropping it.
 pub(crate) struct Instance {
@@ -99,7 +104,8 @@ impl Instance {
             (true, _) => (with_filters, None),
         };
         let deliveries = settings.deliveries();
-        let pool = |slots: u16| Pool::new(usize::from(slots), 4 * usize::from(slots) + 64);
+        let queue = settings.max_queue;
+        let pool = |slots: u16| Pool::new(usize::from(slots), queue);
         let instance = Arc::new(Self {
             name: name.to_owned(),
             after_call,
@@ -126,7 +132,9 @@ impl Instance {
         let made = instance.worker(u32::try_from(lease.index()).unwrap_or(u32::MAX));
         let result = made.map(|worker| lease.item = Some(worker));
         instance.pool.give_back(lease);
-        result.map(|()| instance)
+        result?;
+        idle::watch(&instance, instance.settings.idle_time);
+        Ok(instance)
     }
 
     fn worker(&self, index: u32) -> Result<Box<Worker>, EngineError> {
@@ -187,6 +195,40 @@ impl Instance {
             filters.close();
         }
         self.spares.close();
+    }
+
+    /// Gives back the forks that nobody used since this was called before; of a program that nobody
+    /// used at all one stays, without what requests left in its memory.
+    pub(crate) fn tidy(&self) {
+        if !self.keeps_state() {
+            self.tidy_pool(&self.pool);
+        }
+        if let Some(filters) = &self.filters {
+            self.tidy_pool(filters);
+        }
+        self.spares.tidy();
+    }
+
+    fn tidy_pool(&self, pool: &Pool<Worker>) {
+        let (unused, others) = pool.sweep();
+        let mut unused = unused.into_iter();
+        if !others && let Some(index) = unused.next() {
+            pool.revise(index, |worker| self.trimmed(worker));
+        }
+        for index in unused {
+            pool.revise(index, |_| None);
+        }
+    }
+
+    /// A fork as at the freeze, without the memory that requests have left it, if that is much.
+    fn trimmed(&self, mut worker: Box<Worker>) -> Option<Box<Worker>> {
+        if worker.fork.private_bytes() <= IDLE_MEMORY {
+            return Some(worker);
+        }
+        // A fork that can't be made anew is dropped; the next request makes another, or says why not.
+        worker.fork.rebuild().ok()?;
+        worker.start_over(self);
+        Some(worker)
     }
 
     /// True if what requests leave in a fork stays there.

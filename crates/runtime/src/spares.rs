@@ -3,7 +3,7 @@
 //! How many there can be at a time is bounded by how many bodies are being filtered, times how many
 //! filters one of them has in its list and in the pages that it includes. A few stay for the next.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::instance::Worker;
@@ -12,6 +12,8 @@ use crate::instance::Worker;
 pub(crate) struct Spares {
     /// Those that wait for the next; `None` once they are not wanted any more.
     idle: Mutex<Option<Vec<Worker>>>,
+    /// The fewest that were idle since [`Self::tidy`] looked last: so many are not needed.
+    fewest: AtomicUsize,
     most: usize,
     next_index: AtomicU32,
 }
@@ -21,6 +23,7 @@ impl Spares {
     pub(crate) fn new(first_index: u32, most: usize) -> Self {
         Self {
             idle: Mutex::new(Some(Vec::new())),
+            fewest: AtomicUsize::new(0),
             most,
             next_index: AtomicU32::new(first_index),
         }
@@ -32,7 +35,11 @@ impl Spares {
 
     /// One that was kept.
     pub(crate) fn take(&self) -> Option<Box<Worker>> {
-        self.idle().as_mut()?.pop().map(Box::new)
+        let mut idle = self.idle();
+        let idle = idle.as_mut()?;
+        let worker = idle.pop();
+        self.fewest.fetch_min(idle.len(), Ordering::Relaxed);
+        worker.map(Box::new)
     }
 
     /// The number of a new one.
@@ -51,6 +58,19 @@ impl Spares {
                 drop(worker);
             }
         }
+    }
+
+    /// Drops those that nobody needed since this was called before.
+    pub(crate) fn tidy(&self) {
+        let mut guard = self.idle();
+        let Some(idle) = guard.as_mut() else {
+            return;
+        };
+        let unused = self.fewest.load(Ordering::Relaxed).min(idle.len());
+        let dropped = idle.split_off(idle.len() - unused);
+        self.fewest.store(idle.len(), Ordering::Relaxed);
+        drop(guard);
+        drop(dropped);
     }
 
     /// Keeps none any more.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jsonc_parser::ast::Value;
 use tinykvm::Limits;
 
-use super::{MIB, OnFailure, Settings};
+use super::{MIB, MOST_FORKS, OnFailure, Settings};
 use crate::permissions::{PathKind, PathSetting};
 
 /// The shortest and longest time limits in seconds.
@@ -95,7 +95,7 @@ pub(super) static KEYS: &[Key] = &[
         Ok(())
     }),
     sets("concurrency", |to, found| {
-        let number = found.count(1..=255)?;
+        let number = found.count(1..=u64::from(MOST_FORKS))?;
         to.concurrency = u16::try_from(number).map_err(|error| error.to_string())?;
         Ok(())
     }),
@@ -107,6 +107,14 @@ pub(super) static KEYS: &[Key] = &[
     }),
     sets("max_queue_time", |to, found| {
         put(&mut to.max_queue_time, found.seconds())
+    }),
+    sets("max_queue", |to, found| {
+        let number = found.count(0..=100_000)?;
+        to.max_queue = usize::try_from(number).map_err(|error| error.to_string())?;
+        Ok(())
+    }),
+    sets("idle_time", |to, found| {
+        put(&mut to.idle_time, found.seconds())
     }),
     sets("max_memory", |to, found| {
         put(&mut to.max_memory, found.mebibytes(MEMORY))
@@ -124,7 +132,7 @@ pub(super) static KEYS: &[Key] = &[
         put(&mut to.max_filter_time, found.seconds())
     }),
     sets("max_deliveries", |to, found| {
-        let number = found.count(1..=255)?;
+        let number = found.count(1..=u64::from(MOST_FORKS))?;
         to.max_deliveries = Some(u16::try_from(number).map_err(|error| error.to_string())?);
         Ok(())
     }),

@@ -18,7 +18,8 @@ fn every_key_takes_effect() {
         // where it is
         "filename": "/srv/prog", /* and how it runs */
         "group": "shop", "concurrency": 128,
-        "max_boot_time": 2.5, "max_request_time": 1, "max_queue_time": 0.5,
+        "max_boot_time": 2.5, "max_request_time": 1, "max_queue_time": 0.5, "max_queue": 7,
+        "idle_time": 1.5,
         "max_memory": 8192, "max_request_memory": 4096, "limit_workmem_after_req": 16,
         "max_body": 3,
         "ephemeral": false, "ephemeral_keep_working_memory": false, "control_ephemeral": true,
@@ -34,6 +35,8 @@ fn every_key_takes_effect() {
         max_boot_time: Duration::from_millis(2500),
         max_request_time: Duration::from_secs(1),
         max_queue_time: Duration::from_millis(500),
+        max_queue: 7,
+        idle_time: Duration::from_millis(1500),
         max_memory: 8192 * MIB,
         max_request_memory: 4096 * MIB,
         keep_memory: Some(16 * MIB),
@@ -114,10 +117,10 @@ fn unknown_keys_name_the_key_and_a_likely_one() {
 #[test]
 fn bad_values_say_what_was_found_and_what_is_allowed() {
     assert_eq!(
-        message(r#"{"concurrency": 450}"#),
-        "line 1: key \"concurrency\" must be a whole number from 1 to 255, found 450"
+        message(r#"{"concurrency": 10450}"#),
+        "line 1: key \"concurrency\" must be a whole number from 1 to 10000, found 10450"
     );
-    for bad in ["0", "256", "-1", "1.5", "\"4\"", "true", "null", "1e2"] {
+    for bad in ["0", "10001", "-1", "1.5", "\"4\"", "true", "null", "1e2"] {
         let text = message(&format!(r#"{{"concurrency": {bad}}}"#));
         assert!(text.ends_with(&format!("found {bad}")), "{text}");
     }
@@ -237,7 +240,7 @@ fn keys_that_contradict_each_other() {
         "\"max_request_memory\" is 300, more than \"max_memory\", which is 256"
     );
     assert_eq!(
-        message(r#"{"max_deliveries": 3}"#),
+        message(r#"{"max_deliveries": 3, "concurrency": 2}"#),
         "\"max_deliveries\" is 3, more than \"concurrency\", which is 2"
     );
     for fine in [
@@ -347,20 +350,22 @@ type Numeric = (&'static str, [&'static str; 4], &'static str, &'static str);
 
 const MEBIBYTES: [&str; 4] = ["1", "262141", "0", "262142"];
 const TIMES: [&str; 4] = ["0.001", "3600", "0.0009", "3600.001"];
-const COUNTS: [&str; 4] = ["1", "255", "0", "256"];
+const COUNTS: [&str; 4] = ["1", "10000", "0", "10001"];
 const ARENAS: [&str; 4] = ["0", "524288", "-2", "524290"];
 const IN_MEBIBYTES: &str = "a whole number from 1 to 262141 (MiB)";
 const IN_SECONDS: &str = "a number of seconds from 0.001 to 3600";
-const IN_COUNTS: &str = "a whole number from 1 to 255";
+const IN_COUNTS: &str = "a whole number from 1 to 10000";
 const IN_ARENAS: &str = "an even number from 0 to 524288 (MiB)";
 
 #[rustfmt::skip]
-const NUMERIC: [Numeric; 15] = [
+const NUMERIC: [Numeric; 17] = [
     ("concurrency", COUNTS, IN_COUNTS, ""),
-    ("max_deliveries", COUNTS, IN_COUNTS, r#""concurrency": 255, "#),
+    ("max_deliveries", COUNTS, IN_COUNTS, r#""concurrency": 10000, "#),
     ("max_boot_time", TIMES, IN_SECONDS, ""),
     ("max_request_time", TIMES, IN_SECONDS, ""),
     ("max_queue_time", TIMES, IN_SECONDS, ""),
+    ("idle_time", TIMES, IN_SECONDS, ""),
+    ("max_queue", ["0", "100000", "-1", "100001"], "a whole number from 0 to 100000", ""),
     ("max_filter_time", TIMES, IN_SECONDS, ""),
     ("max_memory", ["2", "262141", "1", "262142"], "a whole number from 2 to 262141 (MiB)", ""),
     ("max_request_memory", MEBIBYTES, IN_MEBIBYTES, r#""max_memory": 262141, "#),

@@ -21,7 +21,8 @@ use crate::sync::{
 pub(crate) enum LeaseError {
     /// As many callers as may wait are waiting already.
     #[error(
-        "no place in the queue: {waiting} requests wait for a VM already (see \"concurrency\")"
+        "no place in the queue: {waiting} requests wait for a VM already (see \"concurrency\", \
+         \"max_queue\")"
     )]
     QueueFull {
         /// How many.
@@ -59,6 +60,8 @@ struct Slot<T> {
     idle: AtomicCell<Option<Box<T>>>,
     /// An item exists, idle or leased, or the slot is leased for making one.
     occupied: AtomicBool,
+    /// It was given back since [`Pool::sweep`] looked last.
+    used: AtomicBool,
 }
 
 impl<T> Slot<T> {
@@ -98,6 +101,7 @@ impl<T> Pool<T> {
         let vacant = || Slot {
             idle: AtomicCell::new(None),
             occupied: AtomicBool::new(false),
+            used: AtomicBool::new(false),
         };
         Self {
             id: affinity::new_id(),
@@ -142,6 +146,31 @@ impl<T> Pool<T> {
         if self.closed.load(Ordering::Acquire) {
             self.drop_idle();
         }
+    }
+
+    /// Which slots have items that nobody gave back since this was called before, and whether others
+    /// were given back.
+    pub(crate) fn sweep(&self) -> (Vec<usize>, bool) {
+        let mut others = false;
+        let mut is_unused = |slot: &Slot<T>| {
+            let used = slot.used.swap(false, Ordering::Relaxed);
+            others |= used;
+            slot.occupied.load(Ordering::Relaxed) && !used
+        };
+        let unused = (0..self.slots.len()).filter(|&index| is_unused(&self.slots[index]));
+        (unused.collect(), others)
+    }
+
+    /// Takes the item of a slot, if it is idle, for `keep` to look at: the slot is vacant afterwards
+    /// if it returns nothing. That counts for no use.
+    pub(crate) fn revise(&self, index: usize, keep: impl FnOnce(Box<T>) -> Option<Box<T>>) {
+        let slot = &self.slots[index];
+        let Some(item) = slot.idle.take() else {
+            return;
+        };
+        let item = keep(item);
+        self.give_back(Lease { index, item });
+        slot.used.store(false, Ordering::Relaxed);
     }
 
     /// Drops every idle item and turns away everyone who waits or comes later. Leased items are
@@ -197,6 +226,7 @@ impl<T> Pool<T> {
 
     fn put(&self, lease: Lease<T>) {
         let slot = &self.slots[lease.index];
+        slot.used.store(true, Ordering::Relaxed);
         match lease.item {
             Some(item) => slot.idle.store(Some(item)),
             None => slot.vacate(),

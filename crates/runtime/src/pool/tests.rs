@@ -45,6 +45,33 @@ fn an_empty_lease_makes_its_slot_vacant() {
 }
 
 #[test]
+fn what_is_not_leased_between_two_sweeps_is_unused() {
+    let pool = Pool::new(4, 4);
+    let leases: Vec<_> = (0..3).map(|number| lease(&pool, number)).collect();
+    assert!(!pool.sweep().1, "nothing was given back yet");
+    let mut leases = leases.into_iter();
+    pool.give_back(leases.next().unwrap());
+    pool.give_back(leases.next().unwrap());
+    let leased = leases.next().unwrap();
+    assert_eq!(pool.sweep(), (vec![2], true));
+    // The first two were used, the third is still leased.
+    assert_eq!(pool.sweep(), (vec![0, 1, 2], false));
+    pool.revise(2, |_| unreachable!("it is leased"));
+    pool.revise(3, |_| unreachable!("it is vacant"));
+    pool.revise(0, Some);
+    pool.revise(1, |_| None);
+    assert_eq!(
+        pool.sweep(),
+        (vec![0, 2], false),
+        "to be looked at is no use"
+    );
+    pool.give_back(leased);
+    assert_eq!(pool.sweep(), (vec![0], true));
+    let values: Vec<_> = (0..4).map(|_| value(&lease(&pool, 9))).collect();
+    assert!(values.contains(&0) && values.contains(&2) && !values.contains(&1));
+}
+
+#[test]
 fn waiting_is_bounded_in_time_and_number() {
     let pool = Pool::new(1, 1);
     let held = lease(&pool, 1);

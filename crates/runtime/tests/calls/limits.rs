@@ -107,8 +107,9 @@ fn waiting_and_working() -> Result<(), String> {
 
 /// Who finds no place in the queue is told so at once, and not that no VM came in time.
 fn full_queue() -> Result<(), String> {
-    const QUEUE: usize = 4 + 64;
-    let json = r#"{"concurrency": 1, "max_request_time": 2.0, "max_queue_time": 20}"#;
+    const QUEUE: usize = 5;
+    let json =
+        r#"{"concurrency": 1, "max_request_time": 2.0, "max_queue_time": 20, "max_queue": 5}"#;
     let bench = shared("misbehave.c", json);
     bench.get("/ok").is(200, "ok");
     thread::scope(|scope| {
@@ -126,10 +127,13 @@ fn full_queue() -> Result<(), String> {
         assert_eq!(refused.len(), 1, "{replies:#?}");
         let told = &refused[0].transaction.errors[0];
         assert!(
-            told.contains("no place in the queue: 68 requests wait"),
+            told.contains("no place in the queue: 5 requests wait"),
             "{told}"
         );
-        assert!(told.contains("concurrency"), "{told}");
+        assert!(
+            told.contains("concurrency") && told.contains("max_queue"),
+            "{told}"
+        );
     });
     Ok(())
 }

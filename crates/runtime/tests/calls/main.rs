@@ -15,6 +15,7 @@ mod executable;
 mod faults;
 mod files;
 mod filters;
+mod idle;
 mod kept;
 mod limits;
 mod loading;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         kept::cases(),
         files::cases(),
         limits::cases(),
+        idle::cases(),
         modes::cases(),
         state::cases(),
         loading::cases(),

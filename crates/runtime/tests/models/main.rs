@@ -114,6 +114,25 @@ fn a_slot_whose_item_is_lost_is_handed_on() {
 }
 
 #[test]
+fn who_revises_a_slot_takes_it_from_nobody() {
+    check(|| {
+        let (pool, mut leases) = leased(1);
+        let revised = {
+            let pool = Arc::clone(&pool);
+            thread::spawn(move || {
+                let _ = pool.sweep();
+                pool.revise(0, |_| None);
+            })
+        };
+        let patient = request(&pool, PATIENT);
+        pool.give_back(leases.remove(0));
+        assert_eq!(patient.join().unwrap(), Ok(()));
+        revised.join().unwrap();
+        is_at_rest(&pool, 1);
+    });
+}
+
+#[test]
 fn closing_turns_everybody_away_and_drops_every_item() {
     check(|| {
         let item = std::sync::Arc::new(());

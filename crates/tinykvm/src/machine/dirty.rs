@@ -32,7 +32,8 @@ impl FilledPages {
         Self(words)
     }
 
-    fn contains(&self, page: u64) -> bool {
+    /// False if the page is zero.
+    pub(super) fn contains(&self, page: u64) -> bool {
         self.0
             .get(to_usize(page / 64))
             .is_none_or(|word| word >> (page % 64) & 1 != 0)

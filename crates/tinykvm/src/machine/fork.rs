@@ -243,7 +243,7 @@ impl Fork {
         if dropped {
             self.drop_private_memory()?;
         } else {
-            copy_back(&mut memory.main, &self.template.view, tracker.pages())?;
+            copy_back(&mut memory.main, &self.template, tracker.pages())?;
             tracker.settle();
         }
         self.restore_book()?;
@@ -428,13 +428,17 @@ fn differ(one: &kvm_sregs, other: &kvm_sregs) -> bool {
         || one.interrupt_bitmap != other.interrupt_bitmap
 }
 
-fn copy_back(main: &mut Mapping, view: &Mapping, pages: &[u64]) -> Result<(), EngineError> {
+fn copy_back(main: &mut Mapping, from: &Template, pages: &[u64]) -> Result<(), EngineError> {
+    const OUTSIDE: EngineError = EngineError::Internal("a dirty page outside memory");
     let size = to_usize(PAGE_SIZE);
-    for page in pages {
+    for &page in pages {
         let at = page * PAGE_SIZE;
-        match (main.bytes_mut(at, size), view.bytes(at, size)) {
-            (Some(to), Some(from)) => to.copy_from_slice(from),
-            _ => return Err(EngineError::Internal("a dirty page outside memory")),
+        let to = main.bytes_mut(at, size).ok_or(OUTSIDE)?;
+        if from.filled.contains(page) {
+            to.copy_from_slice(from.view.bytes(at, size).ok_or(OUTSIDE)?);
+        } else {
+            // To read where the template has no memory would give it some.
+            to.fill(0);
         }
     }
     Ok(())

@@ -1,0 +1,90 @@
+//! Gives back, after a while, the forks that nobody uses.
+//!
+//! One thread for all programs, at low priority: to end a VM takes the host a millisecond, in which
+//! no request waits. It holds no program: one that is closed goes at once. Locks: none is held while
+//! a program is looked at.
+
+use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use super::Instance;
+use crate::sync::lock;
+
+/// A program, and when to look at it next.
+struct Watched {
+    instance: Weak<Instance>,
+    every: Duration,
+    next: Instant,
+}
+
+struct Watch {
+    programs: Mutex<Programs>,
+    more: Condvar,
+}
+
+struct Programs {
+    watched: Vec<Watched>,
+    /// The thread is there.
+    running: bool,
+}
+
+static WATCH: Watch = Watch {
+    programs: Mutex::new(Programs {
+        watched: Vec::new(),
+        running: false,
+    }),
+    more: Condvar::new(),
+};
+
+/// Looks at a program again and again, as long as it is there.
+pub(super) fn watch(instance: &Arc<Instance>, every: Duration) {
+    let mut programs = lock(&WATCH.programs);
+    programs.watched.push(Watched {
+        instance: Arc::downgrade(instance),
+        every,
+        next: Instant::now() + every,
+    });
+    if programs.running {
+        WATCH.more.notify_one();
+        return;
+    }
+    let name = "tinykvm-idle".to_owned();
+    // Without the thread, forks stay for the next requests.
+    programs.running = std::thread::Builder::new().name(name).spawn(run).is_ok();
+}
+
+fn run() {
+    // A host that does not allow that has a thread of ordinary priority.
+    let _ = rustix::process::nice(19);
+    while let Some(instance) = next() {
+        instance.tidy();
+    }
+}
+
+/// The next program that is due; `None` if there are no programs any more.
+fn next() -> Option<Arc<Instance>> {
+    let mut programs = lock(&WATCH.programs);
+    loop {
+        let is_there = |watched: &Watched| watched.instance.strong_count() > 0;
+        programs.watched.retain(is_there);
+        let now = Instant::now();
+        let Some(first) = programs
+            .watched
+            .iter_mut()
+            .min_by_key(|watched| watched.next)
+        else {
+            programs.running = false;
+            return None;
+        };
+        let wait = first.next.saturating_duration_since(now);
+        if wait.is_zero() {
+            first.next = now + first.every;
+            if let Some(instance) = first.instance.upgrade() {
+                return Some(instance);
+            }
+            continue;
+        }
+        let woken = WATCH.more.wait_timeout(programs, wait);
+        programs = woken.unwrap_or_else(PoisonError::into_inner).0;
+    }
+}
