@@ -8,15 +8,26 @@ use crate::{MapError, PAGE_SIZE, Protection};
 
 /// Small pages of files that are mapped ahead at the freeze, at most.
 const FILE_PAGES_AHEAD: u64 = 1 << 16;
+/// The least that is the most to be given ahead, in pages; what a fork may change counts so many
+/// times, for it is not known where that will be.
+const PAGES_AHEAD: u64 = 1 << 18;
+const CHANGES_AHEAD: u64 = 4;
+
+/// The most pages that are given ahead for forks that may change `changes` pages: what is given
+/// ahead is written to page tables one by one, and a fork can use only so much of it.
+pub(super) fn most_pages(changes: u64) -> u64 {
+    changes.saturating_mul(CHANGES_AHEAD).max(PAGES_AHEAD)
+}
 
 impl AddressSpace {
     /// Gives memory ahead, for the forks: first to what is mapped and untouched, up to half of
-    /// what is left; then to the reserve. A sixteenth stays free for other mappings.
-    pub(super) fn map_ahead(&mut self) -> Result<(), MapError> {
-        self.back_untouched();
+    /// what is left; then to the reserve. A sixteenth stays free for other mappings. `most`: pages for
+    /// either.
+    pub(super) fn map_ahead(&mut self, most: u64) -> Result<(), MapError> {
+        self.back_untouched(most);
         let left = self.book.frames.left();
         let tables = left / 512 + 16;
-        let usable = left.saturating_sub(tables + left / 16);
+        let usable = left.saturating_sub(tables + left / 16).min(most);
         let heap = page_up(self.book.heap.end);
         let room = self
             .book
@@ -40,14 +51,15 @@ impl AddressSpace {
 
     /// Gives memory to what is mapped and was never touched: small areas first, and as much to
     /// each of the others as there is.
-    fn back_untouched(&mut self) {
+    fn back_untouched(&mut self, most: u64) {
         let mut areas: Vec<_> = self
             .book
             .areas()
             .filter(|(_, area)| !area.allow.is_none())
             .collect();
         areas.sort_by_key(|(start, area)| area.end - start);
-        let (mut budget, mut file_budget) = (self.book.frames.left() / 2, FILE_PAGES_AHEAD);
+        let mut budget = most.min(self.book.frames.left() / 2);
+        let mut file_budget = FILE_PAGES_AHEAD;
         for (index, &(start, area)) in areas.iter().enumerate() {
             let share = budget / (areas.len() - index) as u64;
             let pages = (area.end - start) / PAGE_SIZE;
@@ -64,5 +76,18 @@ impl AddressSpace {
                 None => return,
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_given_ahead_goes_by_what_a_fork_may_change() {
+        assert_eq!(most_pages(0), PAGES_AHEAD);
+        assert_eq!(most_pages(PAGES_AHEAD / CHANGES_AHEAD), PAGES_AHEAD);
+        assert_eq!(most_pages(PAGES_AHEAD), 4 * PAGES_AHEAD);
+        assert_eq!(most_pages(u64::MAX), u64::MAX);
     }
 }

@@ -19,7 +19,7 @@ use super::template::Template;
 use crate::arch::x86_64::special::USER_RFLAGS;
 use crate::arch::x86_64::stubs;
 use crate::kvm::time::monotonic_now;
-use crate::mem::{LARGE_PAGE, Mapping, Memfd, Sharing};
+use crate::mem::{LARGE_PAGE, Mapping, Memfd, Sharing, well_filled};
 use crate::plan::elf::{ElfError, Image, SegmentPlan};
 use crate::plan::layout::{
     self, FIRST_FRAME, HOST_PAGE_VCPU_RECORD, MAIN_PHYSICAL, RANDOM, RANDOM_SIZE, STACK_SIZE,
@@ -288,7 +288,8 @@ impl Booting {
             let space = &mut self.core.space;
             system::map_vector_image(&mut space.editor(), Protection::READ)?;
             space.wipe();
-            space.map_ahead().map_err(full)?;
+            let most = super::ahead::most_pages(self.limits.request_memory / PAGE_SIZE);
+            space.map_ahead(most).map_err(full)?;
             space.book.clone()
         };
         let constants = [registers.rax, registers.rcx, registers.rdx, registers.rip];
@@ -364,11 +365,8 @@ impl Booting {
 /// Asks for large pages where a program filled most of one: forks then read contiguous memory,
 /// which costs fewer translations. What is mostly empty stays empty.
 fn collapse(main: &mut Mapping, memfd: &Memfd) {
-    let large = LARGE_PAGE as u64;
-    for chunk in 0..memfd.length() / large {
-        if memfd.allocated(chunk * large, large) >= large / 2 {
-            main.collapse(chunk * large, LARGE_PAGE);
-        }
+    for place in well_filled(memfd.data(0), memfd.length()) {
+        main.collapse(place, LARGE_PAGE);
     }
 }
 

@@ -355,15 +355,22 @@ impl AddressSpace {
         let root = self.memory.root;
         let mut run = (0, 0);
         let mut done = 0;
+        // The entry behind the last one, if it is in the same table.
+        let mut next = None;
         for at in (from..to).step_by(to_usize(PAGE_SIZE)) {
             if done == most {
                 break;
             }
-            if self.entry(at).is_some_and(|entry| entry != 0) {
+            let known = next.take().filter(|_| !at.is_multiple_of(LARGE_SIZE));
+            let entry = match known {
+                Some(place) => Some(self.load(place)),
+                None => self.entry(at),
+            };
+            if entry.is_some_and(|entry| entry != 0) {
                 continue;
             }
             let mut editor = self.editor();
-            let place = page_table::make_leaf_place(&mut editor, root, at);
+            let place = known.or_else(|| page_table::make_leaf_place(&mut editor, root, at));
             let physical = match area.backing {
                 Backing::File { shift } => Some(at.wrapping_add(shift)),
                 Backing::Memory => {
@@ -379,6 +386,7 @@ impl AddressSpace {
                 return None;
             };
             editor.store(place, page_table::leaf(physical, Access::User(area.allow)));
+            next = Some(place + 8);
             if area.backing == Backing::Memory {
                 run = (run.0 + 1, run.1 - 1);
             }

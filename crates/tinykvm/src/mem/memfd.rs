@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::os::fd::{AsRawFd, FromRawFd, RawFd};
 
+use super::mapping::LARGE_PAGE;
 use crate::EngineError;
 
 /// An anonymous memory file (`memfd_create(2)`).
@@ -71,15 +72,6 @@ impl Memfd {
         })
     }
 
-    /// How many bytes of a range have memory behind them.
-    pub(crate) fn allocated(&self, offset: u64, length: u64) -> u64 {
-        let end = offset + length;
-        self.data(offset)
-            .take_while(|(start, _)| *start < end)
-            .map(|(start, stop)| stop.min(end) - start)
-            .sum()
-    }
-
     /// Makes contents and size immutable for ever. Fails while a writable shared mapping exists.
     pub(crate) fn seal(&self) -> Result<(), EngineError> {
         let seals =
@@ -89,5 +81,54 @@ impl Memfd {
             return Err(EngineError::last_os("fcntl(F_ADD_SEALS)"));
         }
         Ok(())
+    }
+}
+
+/// Where, in a file of `length` bytes, the large pages begin that are filled by half or more. `data`
+/// are the ranges with memory behind them, in ascending order; each is looked at once.
+pub(crate) fn well_filled(data: impl Iterator<Item = (u64, u64)>, length: u64) -> Vec<u64> {
+    let large = LARGE_PAGE as u64;
+    let mut pages: Vec<(u64, u64)> = Vec::new();
+    for (mut at, end) in data {
+        while at < end {
+            let place = at - at % large;
+            let stop = (place + large).min(end);
+            match pages.last_mut() {
+                Some((last, filled)) if *last == place => *filled += stop - at,
+                _ => pages.push((place, stop - at)),
+            }
+            at = stop;
+        }
+    }
+    let whole = |&(place, filled): &(u64, u64)| filled >= large / 2 && place + large <= length;
+    pages.retain(whole);
+    pages.into_iter().map(|(place, _)| place).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LARGE: u64 = LARGE_PAGE as u64;
+
+    #[test]
+    fn large_pages_that_are_filled_by_half_are_found_in_one_look() {
+        let half = LARGE / 2;
+        let ranges = [
+            // Two parts of one, which together are enough; less than half; exactly half.
+            (0, 4096),
+            (8192, half + 4096),
+            (LARGE, LARGE + half - 4096),
+            (3 * LARGE - half, 3 * LARGE),
+            // One range over four: part, whole, whole, part.
+            (6 * LARGE - 4096, 8 * LARGE + half),
+            // The file ends in the last.
+            (9 * LARGE, 10 * LARGE - 4096),
+        ];
+        let found = well_filled(ranges.into_iter(), 10 * LARGE - 4096);
+        let found: Vec<_> = found.into_iter().map(|place| place / LARGE).collect();
+        assert_eq!(found, [0, 2, 6, 7, 8]);
+        assert_eq!(well_filled(std::iter::empty(), LARGE), [0; 0]);
+        assert_eq!(well_filled([(0, LARGE)].into_iter(), LARGE), [0]);
     }
 }

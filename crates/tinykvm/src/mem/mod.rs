@@ -11,4 +11,4 @@ mod memfd;
 
 pub(crate) use file_mapping::{FileKey, FileMapping};
 pub(crate) use mapping::{LARGE_PAGE, Mapping, Sharing};
-pub(crate) use memfd::Memfd;
+pub(crate) use memfd::{Memfd, well_filled};

@@ -31,6 +31,7 @@ pub fn cases() -> Vec<Case> {
         case("while_booting_it_is_one_sum_too", one_sum_booting),
         case("a_program_that_does_not_fit_is_refused", too_small),
         case("memory_limits_at_and_over_each_edge", edges),
+        case("the_largest_memory_boots_and_answers_in_time", largest),
     ]
 }
 
@@ -372,4 +373,32 @@ fn edges() {
         error.to_string().starts_with("the program needs"),
         "{error}"
     );
+}
+
+fn largest() {
+    let start = Instant::now();
+    let limits = Limits {
+        memory: *Limits::MEMORY.end(),
+        ..Limits::default()
+    };
+    let template = template_with(limits);
+    let mut fork = template.fork().unwrap();
+    assert_eq!(ask(&mut fork, "count", &[])[0], 8);
+    // More than was given ahead, touched at both ends.
+    let length = 100 << 30;
+    let place = fork.map(Placement::Anywhere, length, Protection::READ_WRITE);
+    let place = place.unwrap();
+    for at in [place, place + length - 1] {
+        fork.write(at, &[7]).unwrap();
+        assert_eq!(ask(&mut fork, "count", &[])[0], 9 + u64::from(at != place));
+        assert_eq!(fork.read_vec(at, 1).unwrap(), [7]);
+    }
+    fork.reset().unwrap();
+    assert_eq!(ask(&mut fork, "count", &[])[0], 8);
+    fork.rebuild().unwrap();
+    assert_eq!(ask(&mut fork, "count", &[])[0], 8);
+    // Some seconds at most. What looks at each page of the size takes many minutes.
+    let limit = Duration::from_secs(if emulated() { 240 } else { 60 });
+    let took = start.elapsed();
+    assert!(took < limit, "{took:?}");
 }
