@@ -353,6 +353,8 @@ impl AddressSpace {
     /// Returns how many; `None` if memory ran out.
     pub(super) fn back_range(&mut self, from: u64, to: u64, area: &Area, most: u64) -> Option<u64> {
         let root = self.memory.root;
+        // A reset takes the frames back, as it does the entries of the tables.
+        self.changed = true;
         let mut run = (0, 0);
         let mut done = 0;
         // The entry behind the last one, if it is in the same table.

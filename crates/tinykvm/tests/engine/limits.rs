@@ -1,5 +1,6 @@
 //! Time and memory limits.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tinykvm::{EngineError, Exit, Guest, Limits, PAGE_SIZE, Placement, Protection};
@@ -29,6 +30,7 @@ pub fn cases() -> Vec<Case> {
         case("the_sum_is_the_same_in_a_reused_fork", one_sum_reused),
         case("who_never_stops_is_looked_at", looked_at),
         case("while_booting_it_is_one_sum_too", one_sum_booting),
+        case("memory_given_out_in_a_request_comes_back", given_out),
         case("a_program_that_does_not_fit_is_refused", too_small),
         case("memory_limits_at_and_over_each_edge", edges),
         case("the_largest_memory_boots_and_answers_in_time", largest),
@@ -196,6 +198,27 @@ fn host_writes() {
     assert!(fork.memory_exceeded());
     fork.reset().unwrap();
     fork.write(big, &data).unwrap();
+}
+
+/// Memory that a request is the first to touch, as guest or as host: the next one finds as much.
+fn given_out() {
+    let limits = Limits {
+        memory: 64 << 20,
+        ..Limits::default()
+    };
+    let mut boot = boot(limits);
+    let size = 1 << 30;
+    let place = boot.reserve(Placement::Anywhere, size, Protection::READ_WRITE);
+    let end = place.unwrap() + size;
+    let mut fork = Arc::new(boot.freeze().unwrap()).fork().unwrap();
+    for request in 0..500 {
+        let at = end - (64 << 12);
+        let exit = call(&mut fork, "touch_at", &[at, 32]);
+        assert_eq!(exit, Exit::Hypercall { number: ANSWER }, "{request}");
+        let written = fork.write(at + (40 << 12), &[1; 10 << 12]);
+        assert!(written.is_ok(), "{request}");
+        fork.reset().unwrap();
+    }
 }
 
 fn with_pages(pages: u64) -> tinykvm::Fork {
