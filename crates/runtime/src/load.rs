@@ -18,6 +18,7 @@ use crate::output::Output;
 use crate::permissions::{connect_rules, permissions};
 use crate::run::{Failure, Machine, RunLimits, Stop, run};
 use crate::start::Start;
+use crate::text;
 use crate::unreadable::{user, why_unreadable};
 use crate::verdict::Verdict;
 
@@ -42,7 +43,7 @@ pub(crate) enum LoadError {
         path: String,
     },
     /// The file is too large.
-    #[error("{path} has {size} bytes; {FILE_MAX} are allowed")]
+    #[error("{path} has {}; {} are allowed", text::size(*.size), text::size(FILE_MAX))]
     TooLarge {
         /// Its path.
         path: String,

@@ -9,6 +9,7 @@ use tinykvm_linux::{Lacking, Less, Notice, NoticePath};
 
 use crate::fields::shown;
 use crate::journal::Wording;
+use crate::text::size;
 use advice::{Rule, advice};
 use look::Look;
 
@@ -122,15 +123,6 @@ pub(crate) fn telling(
 /// True for what a program dies of sooner or later: it was refused memory.
 pub(crate) fn is_about_memory(notice: &Notice<'_>) -> bool {
     matches!(notice, Notice::NoMapping { .. } | Notice::NoMemory { .. })
-}
-
-/// A size in MiB, rounded up, or what is less than that in bytes.
-fn size(bytes: u64) -> String {
-    const MIB: u64 = 1 << 20;
-    match bytes {
-        ..MIB => format!("{bytes} bytes"),
-        _ => format!("{} MiB", bytes.div_ceil(MIB)),
-    }
 }
 
 impl Pending {

@@ -12,6 +12,7 @@ use crate::api::{Abort, Action, BadAnswer, Host, Stage, dispatch};
 use crate::inputs::InputError;
 use crate::journal::Used;
 use crate::notices::{self, Telling};
+use crate::text::size;
 use crate::verdict::Verdict;
 
 /// A VM that can be run: one that boots, or a fork.
@@ -80,7 +81,7 @@ pub(crate) enum Failure {
         doing: Doing,
     },
     /// The memory limit.
-    #[error("{}memory limit of {limit} bytes exceeded", if *.booting { "" } else { "request " })]
+    #[error("{}memory limit of {} exceeded", if *.booting { "" } else { "request " }, size(*.limit))]
     Memory {
         /// The program is booting.
         booting: bool,
@@ -173,7 +174,7 @@ pub(crate) enum Failure {
         limit: u64,
     },
     /// The body is larger than a filter that wants it whole may have.
-    #[error("the body is larger than the limit of {limit} bytes")]
+    #[error("the body is larger than the limit of {}", size(*.limit))]
     FilterBody {
         /// The limit.
         limit: u64,

@@ -17,6 +17,15 @@ pub(crate) fn own_line(name: &str, text: &str) -> String {
     format!("{OWN} {name}: {}", printable(text.as_bytes()))
 }
 
+/// A size as configurations have it, in MiB, rounded up; what is less than that in bytes.
+pub(crate) fn size(bytes: u64) -> String {
+    const MIB: u64 = 1 << 20;
+    match bytes {
+        ..MIB => format!("{bytes} bytes"),
+        _ => format!("{} MiB", bytes.div_ceil(MIB)),
+    }
+}
+
 /// Text without anything that could disturb a log or a terminal: control bytes, bytes that are not
 /// UTF-8, and characters that nobody sees or that change the order of others are written as
 /// `\x1b` and `\u{202e}`. Tabs stay.

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::text::size;
+
 /// Which of the two messages of a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
@@ -34,7 +36,7 @@ pub enum BodyError {
     #[error("the request body could not be read")]
     Read,
     /// It is larger than the program accepts.
-    #[error("the request body is larger than the limit of {limit} bytes")]
+    #[error("the request body is larger than the limit of {} (max_body, max_request_memory)", size(*.limit))]
     TooLarge {
         /// That limit.
         limit: u64,

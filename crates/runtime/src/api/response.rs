@@ -9,6 +9,7 @@ use tinykvm_abi::structs::{BackendResponseExtra, ResponseHeader};
 
 use super::low16;
 use crate::fields::{self, FIELD_MAX, FieldRefused};
+use crate::text::size;
 use crate::transaction::{Side, Transaction};
 
 /// The longest time to live that is passed on; longer ones mean the same.
@@ -49,7 +50,7 @@ pub(crate) enum BadAnswer {
         content_type: String,
     },
     /// Longer than the program's memory, as only reserved or repeated memory can be.
-    #[error("the answer has a body of {length} bytes; {limit} are allowed (max_memory)")]
+    #[error("the answer has a body of {length} bytes; {} are allowed (max_memory)", size(*.limit))]
     Length {
         /// Its length.
         length: u64,

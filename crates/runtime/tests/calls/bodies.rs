@@ -160,7 +160,7 @@ fn too_large() -> Result<(), String> {
     };
     let bench = configured(ECHO, r#"{"concurrency": 1, "max_body": 1}"#);
     for reply in bodies(&bench, (1 << 20) + 1) {
-        transfer_failed(&reply, "limit of 1048576 bytes");
+        transfer_failed(&reply, "limit of 1 MiB (max_body");
     }
     expect(&bench.post("/", &[b"x"]), b"x");
     // A body that alone is more than a request may change.

@@ -196,7 +196,7 @@ fn on_error() -> Result<(), String> {
         expect(&bench, url, verdict, reason);
     }
     let patient = shared("misbehave.c", &PATIENT.replacen('{', argument, 1));
-    let reason = "memory limit of 16777216 bytes exceeded";
+    let reason = "memory limit of 16 MiB exceeded";
     expect(&patient, "/hog", Verdict::Memory, reason);
     Ok(())
 }
