@@ -3,6 +3,7 @@
 mod access;
 mod host;
 pub(crate) mod program;
+mod remedy;
 mod running;
 mod trial;
 

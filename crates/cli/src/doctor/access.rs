@@ -7,6 +7,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use tinykvm::DEVICE_PATH_VARIABLE;
 
 use super::Finding;
+use super::remedy::{Remedy, remedy};
 use super::running::running;
 
 /// Users as which worker processes run: Varnish's, Vinyl Cache's. Of each the first that there is
@@ -77,6 +78,15 @@ pub(super) fn name_of(id: u32, text: &str) -> String {
         .unwrap_or(id)
 }
 
+/// The number of a group, from the text of group.
+pub(super) fn group_named(name: &str, group: &str) -> Option<u32> {
+    group.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let found = fields.next() == Some(name);
+        fields.nth(1).filter(|_| found)?.parse().ok()
+    })
+}
+
 /// Findings about the device file.
 pub(super) fn device() -> Vec<Finding> {
     let path = std::env::var(DEVICE_PATH_VARIABLE).unwrap_or_else(|_| "/dev/kvm".to_owned());
@@ -101,7 +111,9 @@ pub(super) fn device() -> Vec<Finding> {
         name_of(rights.group, &group),
         rights.mode
     );
-    let mut findings = vec![this_process(&path, &shown)];
+    let own = fs::metadata("/proc/self").map_or(0, |about| about.uid());
+    let own = user(&name_of(own, &passwd), &passwd, &group);
+    let mut findings = vec![this_process(&path, &shown, own.as_ref(), rights, &group)];
     for names in SERVERS {
         let user = names.iter().find_map(|name| user(name, &passwd, &group));
         if let Some(user) = user {
@@ -140,11 +152,43 @@ fn missing(path: &str) -> Finding {
     }
 }
 
-fn this_process(path: &str, shown: &str) -> Finding {
-    match fs::OpenOptions::new().read(true).write(true).open(path) {
-        Ok(_) => Finding::good(format!("{shown}; this user can open it")),
-        Err(error) => Finding::bad(format!("{shown}; this user can't open it: {error}"))
-            .remedy("Join the group that may (often: usermod -aG kvm $USER), then log in again."),
+fn this_process(
+    path: &str,
+    shown: &str,
+    user: Option<&User>,
+    rights: Rights,
+    group: &str,
+) -> Finding {
+    let error = match fs::OpenOptions::new().read(true).write(true).open(path) {
+        Ok(_) => return Finding::good(format!("{shown}; this user can open it")),
+        Err(error) => error,
+    };
+    let finding = Finding::bad(format!("{shown}; this user can't open it: {error}"));
+    match user {
+        Some(user) if rights.allow(user.id, &user.groups) => finding.remedy(
+            "Log in again if the user has joined the group since; in a container, pass the device \
+             in: --device /dev/kvm",
+        ),
+        Some(user) => advised(
+            finding,
+            &remedy(path, user, rights, group),
+            "then log in again",
+        ),
+        None => finding.remedy("This user has no name: its group has to be one that may."),
+    }
+}
+
+/// A finding with what is to be done about it.
+pub(super) fn advised(finding: Finding, remedy: &Remedy, end: &str) -> Finding {
+    let mut finding = finding.remedy(format!("As root, {end}:"));
+    for command in &remedy.commands {
+        finding = finding.remedy(format!("  {command}"));
+    }
+    match &remedy.to_keep {
+        Some(command) => finding
+            .remedy("To keep it across boots, where there is udev:")
+            .remedy(format!("  {command}")),
+        None => finding,
     }
 }
 
@@ -156,18 +200,8 @@ fn server(path: &str, user: &User, rights: Rights, group: &str) -> Finding {
     let finding = Finding::bad(format!(
         "user {name} can't open {path}, so programs don't run in varnishd's worker"
     ));
-    let has_group = group.lines().any(|line| line.starts_with("kvm:"));
-    let finding = match (has_group, name_of(rights.group, group) == "kvm") {
-        (_, true) => finding,
-        (true, false) => finding.remedy(format!("chgrp kvm {path} && chmod 660 {path}")),
-        (false, false) => finding.remedy(format!(
-            "groupadd -r kvm && chgrp kvm {path} && chmod 660 {path}"
-        )),
-    };
-    finding
-        .remedy(format!("usermod -aG kvm {name}, then restart varnishd."))
-        .remedy("To keep it across reboots, in /etc/udev/rules.d/65-kvm.rules:")
-        .remedy("KERNEL==\"kvm\", GROUP=\"kvm\", MODE=\"0660\"")
+    let remedy = remedy(path, user, rights, group);
+    advised(finding, &remedy, "then restart varnishd")
         .remedy("For a trial only: varnishd -j none runs the worker as the user that starts it.")
 }
 
@@ -216,7 +250,11 @@ mod tests {
         };
         let text = server("/dev/kvm", &vcache, rights, "").to_string();
         assert!(text.starts_with("[!!] user vcache can't open /dev/kvm"));
-        assert!(text.contains("groupadd -r kvm"));
-        assert!(text.contains("usermod -aG kvm vcache"));
+        let commands = "\n         groupadd -r kvm\n         \
+                        chgrp kvm /dev/kvm && chmod 660 /dev/kvm\n         \
+                        usermod -aG kvm vcache\n";
+        assert!(text.contains(commands), "{text}");
+        assert!(text.contains("then restart varnishd:"), "{text}");
+        assert!(text.contains("65-kvm.rules"), "{text}");
     }
 }

@@ -30,6 +30,11 @@ const MOST: usize = 4096;
 /// Prints whether all is there that the program needs, and the rules that allow it.
 pub(crate) fn program(path: &Path) -> Result<ExitCode, Error> {
     let shown = path.display().to_string();
+    let about = fs::metadata(path).map_err(|source| Error::io(&shown, source))?;
+    // Others may have no end, or wait for somebody.
+    if !about.is_file() {
+        return Err(Error::Argument(format!("{shown}: not a file")));
+    }
     let file = fs::read(path).map_err(|source| Error::io(&shown, source))?;
     // As it is when it is loaded.
     if let Err(error) = Image::parse(file.clone()) {

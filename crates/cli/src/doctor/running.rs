@@ -2,9 +2,11 @@
 //! what `/etc/group` says today may not be true for them.
 
 use std::fs;
+use std::io::ErrorKind;
 
 use super::Finding;
-use super::access::{Rights, name_of, user};
+use super::access::{Rights, User, advised, name_of, user};
+use super::remedy::{UNIT, remedy};
 
 /// Names of the server's program: Varnish's, Vinyl Cache's.
 const PROGRAMS: [&str; 2] = ["varnishd", "vinyld"];
@@ -75,7 +77,27 @@ fn workers(all: &[Process]) -> impl Iterator<Item = (&Process, &'static str)> {
 
 /// Findings about the workers that run now.
 pub(super) fn running(path: &str, rights: Rights, passwd: &str, group: &str) -> Vec<Finding> {
-    findings(&processes(), path, rights, passwd, group)
+    let all = processes();
+    let mut found = findings(&all, path, rights, passwd, group);
+    found.extend(workers(&all).filter_map(|(worker, program)| {
+        let seen = fs::metadata(format!("/proc/{}/root{path}", worker.id));
+        let hidden = seen.is_err_and(|error| error.kind() == ErrorKind::NotFound);
+        hidden.then(|| hidden_from(worker, program, path))
+    }));
+    found
+}
+
+/// The device is there, but not for that process.
+fn hidden_from(worker: &Process, program: &str, path: &str) -> Finding {
+    let mut finding = Finding::bad(format!(
+        "{path} does not exist for the running {program} (process {}): its /dev is another one",
+        worker.id
+    ));
+    finding = finding.remedy("A unit of systemd: systemctl edit varnish, add, and restart it:");
+    for line in UNIT {
+        finding = finding.remedy(format!("  {line}"));
+    }
+    finding.remedy("A container: pass the device in: --device /dev/kvm")
 }
 
 fn findings(
@@ -99,7 +121,13 @@ fn findings(
                 Finding::bad(what).remedy(format!("Restart {program}: systemctl restart varnish"))
             } else {
                 let finding = Finding::bad(format!("{who} can't open {path}"));
-                finding.remedy(format!("usermod -aG kvm {name}, then restart {program}."))
+                let user = user(&name, passwd, group).unwrap_or_else(|| User {
+                    name,
+                    id: worker.user,
+                    groups: worker.groups.clone(),
+                });
+                let remedy = remedy(path, &user, rights, group);
+                advised(finding, &remedy, &format!("then restart {program}"))
             }
         })
         .collect()
@@ -176,9 +204,23 @@ mod tests {
     #[test]
     fn a_worker_whose_user_may_not_is_told_how() {
         let told = told(&machine("102"), "kvm:x:103:\n");
+        let text = &told[0];
+        assert!(text.contains("As root, then restart varnishd:"), "{text}");
         assert!(
-            told[0].contains("usermod -aG kvm vcache, then restart"),
-            "{told:?}"
+            text.contains("\n         usermod -aG kvm vcache\n"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_unit_that_hides_the_device_is_told_how_to_show_it() {
+        let all = machine("102 103");
+        let text = hidden_from(&all[2], "varnishd", "/dev/kvm").to_string();
+        assert!(text.contains("does not exist for the running varnishd (process 41)"));
+        assert!(text.contains("\n         PrivateDevices=no\n"), "{text}");
+        assert!(
+            text.contains("\n         DeviceAllow=/dev/kvm rw\n"),
+            "{text}"
         );
     }
 
