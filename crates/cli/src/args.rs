@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -16,29 +17,37 @@ pub(crate) struct Arguments {
     pub(crate) command: Command,
 }
 
-const EXIT_CODES: &str = "Exit status: 0 the program answered, or is ready; 1 it failed; \
-    2 wrong arguments or configuration; 3 it can't be loaded; 4 KVM is not usable; 5 overload";
+const EXIT_CODES: &str = "Exit status: 0 the program answered, or is ready; 1 it failed, or a \
+    problem was found; 2 wrong arguments or configuration, or files or output that can't be read or \
+    written; 3 it can't be loaded; 4 KVM is not usable; 5 overload. \
+    That nobody reads the output any more is no failure.";
 
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Starts a program up to its wait call and shows what it prints.
+    #[command(after_help = EXIT_CODES)]
     Run(Run),
     /// Makes requests: the bodies go to standard output, everything else to standard error.
     ///
     /// Options of a further request to the same started program stand behind --next:
     /// tinykvm call PROGRAM --url /one --next --url /two -X POST --body FILE
+    #[command(after_help = EXIT_CODES)]
     Call(Call),
     /// Sends a body through a filter: what becomes of it goes to standard output.
+    #[command(after_help = EXIT_CODES)]
     Filter(Filter),
     /// Measures warm calls. Requests behind --next (see `call`) take turns.
+    #[command(after_help = EXIT_CODES)]
     Bench(Bench),
     /// Says whether programs can run on this host, and what to do if not; or what files a program
     /// needs to start.
+    #[command(after_help = EXIT_CODES)]
     Doctor(Doctor),
     /// Runs a program with everything allowed, and prints the permissions that it needed, as VCL.
     ///
     /// Without --url, --arg, --body or the like it is only started. Everything means all files and the network that you have: only for programs you trust.
+    #[command(after_help = EXIT_CODES)]
     Learn(Learn),
 }
 
@@ -106,13 +115,17 @@ pub(crate) struct Target {
     /// replaces.
     pub(crate) program: Option<PathBuf>,
 
-    /// Configuration as in VCL: JSON text, or the name of a file with it. `{ "NAME": { ... } }`
-    /// names the program, too.
+    /// Configuration as in VCL: JSON text, or the name of a file with it; `-` is standard input.
+    /// `{ "NAME": { ... } }` names the program, too.
     #[arg(long, value_name = "JSON|FILE", allow_hyphen_values = true)]
     pub(crate) config: Option<String>,
 
-    /// What the program is called. Without this, what --config calls it, or its file without the
-    /// extension.
+    /// What --config says, read once: a pipe says it once only.
+    #[arg(skip)]
+    pub(crate) read: OnceLock<String>,
+
+    /// What the program is called, or which program of several in --config is meant. Without this,
+    /// what --config calls it, or its file without the extension.
     #[arg(long)]
     pub(crate) name: Option<String>,
 
@@ -275,7 +288,8 @@ pub(crate) struct Learn {
     #[arg(long, allow_hyphen_values = true)]
     pub(crate) url: Vec<String>,
 
-    /// Print JSON, as it can be given to `--config`, instead of VCL.
+    /// Print the whole configuration as JSON, for `--config` or `tinykvm.configure()`, instead of
+    /// VCL.
     #[arg(long)]
     pub(crate) json: bool,
 

@@ -14,13 +14,26 @@ use crate::console::{Error, not_ready, print, status};
 /// Calls before the measured ones, by each thread.
 const WARM_UP: u32 = 100;
 
+/// More calls than this are not measured: the time of each is kept.
+const MOST: u64 = 100_000_000;
+
 /// Measures warm calls, each with its reset.
 pub(crate) fn bench(options: &Bench) -> Result<ExitCode, Error> {
-    let requests = prepare_all(&options.request, &options.further)?;
     let threads = options.threads;
+    if u64::from(options.count) * u64::from(threads) > MOST {
+        let what = format!("--count times --threads is more than {MOST} calls");
+        return Err(Error::Argument(what));
+    }
     let forks = format!(r#"{{"concurrency": {threads}}}"#);
     let configured = options.target.configure(&forks, false)?;
     let program = &configured.program;
+    let requests = prepare_all(&options.request, &options.further, program)?;
+    if u16::from(threads) > program.concurrency() {
+        say!(
+            "tinykvm: {threads} threads have {} VMs (\"concurrency\"): what is measured has waiting in it",
+            program.concurrency()
+        );
+    }
     let booting = Instant::now();
     if let Err((verdict, reason)) = program.wait_until_ready() {
         return Ok(not_ready(verdict, &reason));

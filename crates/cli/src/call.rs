@@ -1,8 +1,6 @@
 //! `tinykvm call`, and requests as the command line describes them.
 
-use std::fs;
-use std::io::{self, Read};
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -10,12 +8,13 @@ use tinykvm_runtime::{CallRequest, PlainTransaction, Program, Response, Verdict}
 
 use crate::args::{Call, Fields, Request};
 use crate::console::{Error, print, print_body, status, tell_text};
+use crate::input::input;
 
 /// How much of the body is copied at a time.
 const CHUNK: usize = 64 * 1024;
 
 /// A request with all that belongs to it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Prepared {
     url: String,
     argument: String,
@@ -26,9 +25,9 @@ pub(crate) struct Prepared {
 }
 
 impl Request {
-    /// Reads the body and checks the fields.
-    pub(crate) fn prepare(&self) -> Result<Prepared, Error> {
-        self.fields.prepare(&self.url)
+    /// Reads the body, as far as a program takes one, and checks the fields.
+    pub(crate) fn prepare(&self, max_body: u64) -> Result<Prepared, Error> {
+        self.fields.prepare(&self.url, max_body)
     }
 }
 
@@ -44,9 +43,13 @@ impl Fields {
         !arg.is_empty() || method.is_some() || body.is_some() || !header.is_empty()
     }
 
-    /// Reads the body and checks the fields of a request with this URL.
-    pub(crate) fn prepare(&self, url: &str) -> Result<Prepared, Error> {
-        let body = self.body.as_deref().map(read_body).transpose()?;
+    /// Reads the body, as far as a program takes one, and checks the fields of a request with this
+    /// URL.
+    pub(crate) fn prepare(&self, url: &str, max_body: u64) -> Result<Prepared, Error> {
+        check_words(url, self.method.as_deref())?;
+        let most = usize::try_from(max_body).unwrap_or(usize::MAX);
+        let read = |path: &PathBuf| input(path, "--body", most).map(|(bytes, _)| bytes);
+        let body = self.body.as_ref().map(read).transpose()?;
         let mut content_type = String::new();
         let mut headers = Vec::new();
         for field in &self.header {
@@ -68,26 +71,58 @@ impl Fields {
     }
 }
 
+/// Fails for what no request line can have.
+pub(crate) fn check_words(url: &str, method: Option<&str>) -> Result<(), Error> {
+    if url.is_empty() || url.contains(|letter: char| letter.is_control() || letter == ' ') {
+        let what = format!("--url {url:?}: a URL has at least one character, and no space");
+        return Err(Error::Argument(what));
+    }
+    match method {
+        Some(method) if !is_token(method) => {
+            let what = format!("--method {method:?}: a method is one word, such as POST");
+            Err(Error::Argument(what))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Name and value of a field on the command line.
 pub(crate) fn split(field: &str) -> Result<(&str, &str), Error> {
     let (name, value) = field
         .split_once(':')
         .ok_or_else(|| Error::Argument(format!("header {field:?} has no colon")))?;
-    Ok((name.trim(), value.trim()))
+    let blank = [' ', '\t'];
+    let (name, value) = (name.trim_matches(blank), value.trim_matches(blank));
+    if !is_token(name) {
+        return Err(Error::Argument(format!(
+            "header {field:?}: {name:?} is no name of a field"
+        )));
+    }
+    if value.contains(['\r', '\n', '\0']) {
+        return Err(Error::Argument(format!(
+            "header {field:?}: a value is one line"
+        )));
+    }
+    Ok((name, value))
 }
 
-fn read_body(path: &Path) -> Result<Vec<u8>, Error> {
-    if path == Path::new("-") {
-        let mut body = Vec::new();
-        io::stdin()
-            .read_to_end(&mut body)
-            .map_err(|source| Error::io("standard input", source))?;
-        return Ok(body);
-    }
-    fs::read(path).map_err(|source| Error::io(path.display().to_string(), source))
+/// A word as HTTP has it for methods and names of fields.
+fn is_token(word: &str) -> bool {
+    let odd = b"!#$%&'*+-.^_`|~";
+    let is_of_tokens = |byte: u8| byte.is_ascii_alphanumeric() || odd.contains(&byte);
+    !word.is_empty() && word.bytes().all(is_of_tokens)
 }
 
 impl Prepared {
+    /// The same with another URL.
+    pub(crate) fn with_url(&self, url: &str) -> Result<Self, Error> {
+        check_words(url, None)?;
+        Ok(Self {
+            url: url.to_owned(),
+            ..self.clone()
+        })
+    }
+
     /// The request as the program gets it.
     pub(crate) fn request(&self) -> CallRequest<'_> {
         CallRequest {
@@ -110,16 +145,21 @@ impl Prepared {
     }
 }
 
-/// The first request of a command and those behind `--next`.
-pub(crate) fn prepare_all(first: &Request, further: &[Request]) -> Result<Vec<Prepared>, Error> {
+/// The first request of a command and those behind `--next`, for this program.
+pub(crate) fn prepare_all(
+    first: &Request,
+    further: &[Request],
+    program: &Program,
+) -> Result<Vec<Prepared>, Error> {
     let all = std::iter::once(first).chain(further);
-    all.map(Request::prepare).collect()
+    let most = program.max_body();
+    all.map(|request| request.prepare(most)).collect()
 }
 
 /// Makes the requests and shows the responses. The exit status is that of the first failure.
 pub(crate) fn call(options: &Call) -> Result<ExitCode, Error> {
-    let requests = prepare_all(&options.request, &options.further)?;
     let configured = options.target.configure("{}", false)?;
+    let requests = prepare_all(&options.request, &options.further, &configured.program)?;
     let mut worst = Verdict::Ok;
     for prepared in &requests {
         let verdict = one(&configured.program, prepared, options.include)?;

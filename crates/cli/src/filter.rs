@@ -1,6 +1,5 @@
 //! `tinykvm filter`: a body through a program, as Varnish would send it.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 use std::process::ExitCode;
@@ -10,8 +9,9 @@ use tinykvm_runtime::{
 };
 
 use crate::args::Filter;
-use crate::call::split;
+use crate::call::{check_words, split};
 use crate::console::{Error, not_ready, print, print_body, status, tell_text};
+use crate::input::open;
 
 /// How much output is taken at a time.
 const PIECE: usize = 64 * 1024;
@@ -20,20 +20,17 @@ const PIECE: usize = 64 * 1024;
 struct Source {
     from: Box<dyn Read>,
     part: usize,
+    what: String,
     failed: Option<io::Error>,
 }
 
 impl Source {
     fn open(path: &Path, part: u32) -> Result<Self, Error> {
-        let from: Box<dyn Read> = if path == Path::new("-") {
-            Box::new(io::stdin())
-        } else {
-            let file = File::open(path);
-            Box::new(file.map_err(|source| Error::io(path.display().to_string(), source))?)
-        };
+        let (from, what) = open(path, "--body")?;
         Ok(Self {
             from,
             part: usize::try_from(part).unwrap_or(usize::MAX),
+            what,
             failed: None,
         })
     }
@@ -42,14 +39,19 @@ impl Source {
 impl Upstream for Source {
     fn read(&mut self, out: &mut [u8]) -> Option<Part> {
         let room = out.len().min(self.part);
-        match self.from.read(&mut out[..room]) {
-            Ok(length) => Some(Part {
-                length,
-                last: length == 0,
-            }),
-            Err(error) => {
-                self.failed = Some(error);
-                None
+        loop {
+            match self.from.read(&mut out[..room]) {
+                Ok(length) => {
+                    return Some(Part {
+                        length,
+                        last: length == 0,
+                    });
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    self.failed = Some(error);
+                    return None;
+                }
             }
         }
     }
@@ -83,15 +85,16 @@ fn fields(given: &[String]) -> Result<Vec<Vec<u8>>, Error> {
 /// Sends a body through a program.
 pub(crate) fn filter(options: &Filter) -> Result<ExitCode, Error> {
     let configured = options.target.configure("{}", false)?;
-    if let Err((verdict, reason)) = configured.program.wait_until_ready() {
-        return Ok(not_ready(verdict, &reason));
-    }
-    let mut source = Source::open(&options.body, options.part)?;
+    check_words(&options.url, None)?;
     let mut transaction = PlainTransaction {
         request: fields(&options.request_header)?,
         response: Some(fields(&options.header)?),
         ..PlainTransaction::backend()
     };
+    let mut source = Source::open(&options.body, options.part)?;
+    if let Err((verdict, reason)) = configured.program.wait_until_ready() {
+        return Ok(not_ready(verdict, &reason));
+    }
     let request = FilterRequest {
         url: options.url.as_bytes(),
         method: b"GET",
@@ -127,7 +130,7 @@ fn send(mut filter: BodyFilter, source: &mut Source) -> Result<ExitCode, Error> 
     loop {
         let pulled = filter.pull(&mut piece, source, &mut Terminal);
         if let Some(error) = source.failed.take() {
-            return Err(Error::io("the body", error));
+            return Err(Error::io(&source.what, error));
         }
         let Ok(part) = pulled else {
             return Ok(ExitCode::FAILURE);
@@ -155,7 +158,7 @@ fn copy(source: &mut Source) -> Result<ExitCode, Error> {
     }
     let failed = source.failed.take();
     Err(Error::io(
-        "the body",
+        &source.what,
         failed.unwrap_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof)),
     ))
 }

@@ -11,8 +11,8 @@ mod trial;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use serde_json::json;
-use tinykvm_runtime::Verdict;
+use serde_json::{Map, Value, json};
+use tinykvm_runtime::{Document, Verdict};
 
 use crate::args::Learn;
 use crate::call::Prepared;
@@ -30,7 +30,7 @@ tinykvm: the requests are made, several times (--once: one time, and no rule is 
 /// What this can't find out.
 const REMARKS: &str = "\
 tinykvm: this is what the start and these requests needed; others may need more. Not learned: variables of the
-tinykvm: environment. Rules in --config are not repeated.
+tinykvm: environment.
 ";
 
 /// Runs the program with everything allowed, and prints what it needs.
@@ -78,9 +78,12 @@ pub(crate) fn learn(options: &Learn) -> Result<ExitCode, Error> {
         for rule in spare.vcl(&name).lines() {
             say!("tinykvm: not needed for these requests: {}", rule.trim());
         }
-        let json = serde_json::to_string_pretty(&rules.json())
-            .map_err(|error| Error::Argument(error.to_string()))?;
-        format!("{json}\n")
+        let json = json(options, &name, &file, &rules)?;
+        let json = serde_json::to_string_pretty(&json);
+        format!(
+            "{}\n",
+            json.map_err(|error| Error::Argument(error.to_string()))?
+        )
     } else {
         vcl(options, &name, &file, &rules, &spare)?
     };
@@ -91,10 +94,18 @@ pub(crate) fn learn(options: &Learn) -> Result<ExitCode, Error> {
 /// The requests that the options describe: one for each URL, and one if there is anything else.
 fn requests(options: &Learn) -> Result<Vec<Prepared>, Error> {
     let fields = &options.fields;
-    if options.url.is_empty() && fields.is_given() {
-        return Ok(vec![fields.prepare("/")?]);
+    if options.url.is_empty() && !fields.is_given() {
+        return Ok(Vec::new());
     }
-    options.url.iter().map(|url| fields.prepare(url)).collect()
+    let configured = options.target.configure("{}", false)?;
+    let first = options.url.first().map_or("/", String::as_str);
+    let first = fields.prepare(first, configured.program.max_body())?;
+    let others = options.url.iter().skip(1);
+    // All have the same body, which may be there once.
+    let others: Vec<_> = others
+        .map(|url| first.with_url(url))
+        .collect::<Result<_, _>>()?;
+    Ok(std::iter::once(first).chain(others).collect())
 }
 
 /// Runs the program with everything allowed: what it used, what came of it, its name and file.
@@ -114,6 +125,42 @@ fn audit(
     Ok((recorder.take(), outcome, name, configured.file.clone()))
 }
 
+/// The arguments of `main()` on the command line, if there are any.
+fn main_arguments(options: &Learn) -> Result<Option<Vec<&str>>, Error> {
+    let arguments = &options.main.arguments;
+    let texts: Option<Vec<_>> = arguments.iter().map(|one| one.to_str()).collect();
+    let texts = texts.ok_or_else(|| {
+        Error::Argument("an argument of main() is not UTF-8: JSON can't have it".to_owned())
+    })?;
+    Ok(Some(texts).filter(|texts| !texts.is_empty()))
+}
+
+/// The whole configuration, in the form in which --config was given.
+fn json(options: &Learn, name: &str, file: &str, rules: &Rules) -> Result<Value, Error> {
+    let document = options.target.document()?;
+    let given = document.as_ref().map_or("{}", Document::json);
+    let mut config: Map<String, Value> =
+        serde_json::from_str(given).map_err(|error| Error::Argument(error.to_string()))?;
+    if options.target.program.is_some() || !config.contains_key("filename") {
+        config.insert("filename".to_owned(), json!(file));
+    }
+    if let Some(arguments) = main_arguments(options)? {
+        config.insert("main_arguments".to_owned(), json!(arguments));
+    }
+    if let Value::Object(rules) = rules.json() {
+        for (key, value) in rules {
+            match (config.get_mut(&key), value) {
+                (Some(Value::Array(all)), Value::Array(more)) => all.extend(more),
+                (_, value) => drop(config.insert(key, value)),
+            }
+        }
+    }
+    Ok(match document.as_ref().and_then(Document::name) {
+        Some(_) => json!({ name: config }),
+        None => Value::Object(config),
+    })
+}
+
 /// VCL for a file of its own, or to be pasted into one.
 fn vcl(
     options: &Learn,
@@ -122,7 +169,8 @@ fn vcl(
     rules: &Rules,
     spare: &Rules,
 ) -> Result<String, Error> {
-    let mut text = "import tinykvm;\n\nsub vcl_init {\n".to_owned();
+    // To import it twice, once with `from`, is an error.
+    let mut text = "# For VCL that has: import tinykvm;\nsub vcl_init {\n".to_owned();
     let mut configure = |json: &str| -> Result<(), Error> {
         // Unlike {" "}, this can have all JSON in it: there, no string ends before another begins.
         if json.contains("\"\"\"") {
@@ -142,12 +190,7 @@ fn vcl(
     if let Some(document) = &document {
         configure(document.text().trim())?;
     }
-    let arguments = &options.main.arguments;
-    if !arguments.is_empty() {
-        let arguments: Option<Vec<_>> = arguments.iter().map(|one| one.to_str()).collect();
-        let arguments = arguments.ok_or_else(|| {
-            Error::Argument("an argument of main() is not UTF-8: JSON can't have it".to_owned())
-        })?;
+    if let Some(arguments) = main_arguments(options)? {
         configure(&json!({ "main_arguments": arguments }).to_string())?;
     }
     if let Some(json) = rules.only_json() {

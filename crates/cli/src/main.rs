@@ -15,6 +15,7 @@ mod call;
 mod console;
 mod doctor;
 mod filter;
+mod input;
 mod learn;
 mod rules;
 mod run;

@@ -4,10 +4,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tinykvm_runtime::{Document, Journal, Program, Programs, name_from};
+use tinykvm_runtime::{ConfigError, Document, Journal, Program, Programs, name_from};
 
 use crate::args::{MainArguments, Target};
 use crate::console::{Error, InVain, Terminal};
+use crate::input::input;
 
 /// A configured program. The table must live as long as it is used.
 #[derive(Debug)]
@@ -87,10 +88,23 @@ impl Target {
 
     /// The configuration that the user gives.
     pub(crate) fn document(&self) -> Result<Option<Document>, Error> {
-        match &self.config {
-            Some(config) => Ok(Some(Document::parse(&text_of(config)?)?)),
-            None => Ok(None),
-        }
+        let Some(config) = &self.config else {
+            return Ok(None);
+        };
+        let text = match self.read.get() {
+            Some(text) => text.clone(),
+            None => {
+                let text = text_of(config)?;
+                self.read.get_or_init(|| text).clone()
+            }
+        };
+        let document = Document::parse(&text, self.name.as_deref()).map_err(|error| match error {
+            ConfigError::SeveralPrograms { .. } => {
+                Error::Argument(format!("{error} (--name NAME)"))
+            }
+            error => error.into(),
+        });
+        document.map(Some)
     }
 
     /// The program's file, absolute: that of the command line, else that of the configuration.
@@ -118,10 +132,18 @@ pub(crate) fn name_of(program: &Path) -> String {
 
 /// JSON text as it is, or the contents of a file.
 fn text_of(config: &str) -> Result<String, Error> {
+    /// More than any configuration is, and less than what has no end.
+    const MOST: usize = 16 << 20;
     let text = config.trim_start();
     // A comment may be in front, which looks like a path.
     if text.starts_with(['{', '[']) || text.starts_with('/') && text.contains('{') {
         return Ok(config.to_owned());
     }
-    std::fs::read_to_string(Path::new(config)).map_err(|source| Error::io(config, source))
+    let (bytes, what) = input(Path::new(config), "--config", MOST)?;
+    if bytes.len() > MOST {
+        return Err(Error::Argument(format!(
+            "{what}: larger than 16 MiB: that is no configuration"
+        )));
+    }
+    String::from_utf8(bytes).map_err(|_| Error::Argument(format!("{what}: not UTF-8")))
 }

@@ -28,6 +28,7 @@ fn main() -> ExitCode {
         Case::kvm("a connection", connection),
         Case::kvm("memory to write and to execute", exec_memory),
         Case::kvm("rules of the configuration are not repeated", configured),
+        Case::kvm("a whole configuration", whole_configuration),
         Case::kvm("a program that ends with an error", ends),
         Case::kvm("links, random names, and a request by its body", odd_files),
     ])
@@ -57,7 +58,15 @@ fn learnt(options: &[&str], program: &str, arguments: &[&str]) -> (i32, Value, S
     ]
     .concat();
     let (status, json, err) = finished(&mut command(&words));
-    let rules = serde_json::from_str(&json).unwrap_or_else(|_| panic!("{json}{err}"));
+    let mut rules: Value = serde_json::from_str(&json).unwrap_or_else(|_| panic!("{json}{err}"));
+    // It is a whole configuration: what is left is what the rules are.
+    if let Some(named) = Value::as_object_mut(&mut rules).unwrap().remove("shop") {
+        rules = named;
+    }
+    let object = rules.as_object_mut().unwrap();
+    assert_eq!(object.remove("filename"), Some(json!(program)));
+    let given = (!arguments.is_empty()).then(|| json!(arguments));
+    assert_eq!(object.remove("main_arguments"), given);
     (status, rules, err)
 }
 
@@ -134,7 +143,7 @@ fn files() -> Result<(), String> {
     let (status, json, err) = finished(&mut command(&learn));
     assert_eq!(status, 0, "{err}");
     assert!(err.contains("WARNING") && err.contains("network"), "{err}");
-    let wanted = json!({ "allowed_paths": [
+    let wanted = json!({ "filename": program, "main_arguments": [base], "allowed_paths": [
         { "real": format!("{base}/listed"), "prefix": false },
         format!("{base}/one"),
         format!("{base}/requested"),
@@ -250,7 +259,7 @@ fn exec_memory() -> Result<(), String> {
     // Without it, the denial is in the log, once.
     let denied = |arguments: &[&str], call: &str| {
         let (status, _, err) = called(&program, arguments, &json!({}));
-        let lines = err.lines().filter(|line| line.contains("exec_memory"));
+        let lines = err.lines().filter(|line| line.contains("executable_heap"));
         let lines: Vec<_> = lines.collect();
         assert_eq!(lines.len(), 1, "{err}");
         assert!(
@@ -286,7 +295,54 @@ fn configured() -> Result<(), String> {
     let (status, rules, err) = learnt(&["--config", &config.to_string()], &program, &arguments);
     std::fs::remove_dir_all(&base).unwrap();
     assert_eq!(status, 0, "{err}");
-    assert_eq!(rules, json!({ "allowed_paths": [two] }), "{err}");
+    // What it had, and what it needs besides.
+    let mut all = config.clone();
+    all["allowed_paths"] = json!([one, two]);
+    assert_eq!(rules, all, "{err}");
+    Ok(())
+}
+
+/// The configuration is printed in the form in which it was given, and can be given as it is.
+fn whole_configuration() -> Result<(), String> {
+    let base = directory("learn-whole");
+    let file = base.join("file");
+    std::fs::write(&file, "").unwrap();
+    let file = file.display().to_string();
+    let program = uses(Toolchain::Gcc);
+    let named = format!(
+        r#"// of a file
+        {{ "shop": {{ "filename": "{program}", "max_memory": 64, "environment": ["A=1"] }} }}"#
+    );
+    let ways: [(&[&str], &str); 4] = [
+        (&[&program, "read", &file], ""),
+        (&["--config", &named, "--", "read", &file], "/shop"),
+        (
+            &["--name", "other", "--config", &named, "--", "read", &file],
+            "/other",
+        ),
+        (&["--config", "-", &program, "read", &file], "/shop"),
+    ];
+    for (way, at) in ways {
+        let input = base.join("input");
+        std::fs::write(&input, &named).unwrap();
+        let mut learn = command(&[&["learn", "--json", "--url", "/"], way].concat());
+        learn.stdin(std::fs::File::open(&input).unwrap());
+        let (status, json, err) = finished(&mut learn);
+        assert_eq!(status, 0, "{way:?}: {err}");
+        let printed: Value = serde_json::from_str(&json).unwrap();
+        let config = printed.pointer(at).unwrap();
+        assert_eq!(config["filename"], json!(program), "{json}");
+        assert_eq!(config["allowed_paths"], json!([file]), "{json}");
+        assert_eq!(config.get("max_memory").is_some(), !at.is_empty(), "{json}");
+        let (status, out, err) = finished(&mut command(&["call", "--config", &json]));
+        assert_eq!((status, out.as_str()), (0, "ok"), "{json}: {err}");
+        let mut less = printed.clone();
+        less.pointer_mut(at).unwrap()["allowed_paths"] = json!([]);
+        let less = less.to_string();
+        let (status, _, err) = finished(&mut command(&["call", "--config", &less]));
+        assert_ne!(status, 0, "{less}: {err}");
+    }
+    std::fs::remove_dir_all(&base).unwrap();
     Ok(())
 }
 
@@ -367,8 +423,9 @@ fn odd_files() -> Result<(), String> {
     let (status, out, err) = finished(&mut command(&words));
     assert_eq!(status, 0, "{err}");
     let rules: Value = serde_json::from_str(&out).unwrap();
+    let rules = rules["shop"].clone();
     let own = "/var/lib/tinykvm/shop/tmp";
-    let wanted = json!({ "allowed_paths": [
+    let wanted = json!({ "filename": program, "main_arguments": [base], "allowed_paths": [
         { "real": own, "virtual": "/tmp", "prefix": true, "writable": true },
         { "real": format!("{text}/cache"), "prefix": true, "writable": true },
         { "real": format!("{text}/links"), "prefix": true },

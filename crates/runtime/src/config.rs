@@ -5,6 +5,7 @@
 //! `allowed_paths` and `connect` append. A document
 //! is applied as a whole or not at all.
 
+mod document;
 mod json;
 mod keys;
 
@@ -15,7 +16,7 @@ use std::time::Duration;
 use thiserror::Error;
 use tinykvm_linux::ConnectRules;
 
-pub use json::Document;
+pub use document::Document;
 pub(crate) use json::apply;
 
 use crate::fields::shown;
@@ -125,6 +126,12 @@ pub enum ConfigError {
         /// Its file.
         file: String,
     },
+    /// A text is about several programs, and nobody says which is meant.
+    #[error("which of several programs is meant: {}?", quoted(.programs))]
+    SeveralPrograms {
+        /// Their names.
+        programs: Vec<String>,
+    },
     /// The name can't be a program's.
     #[error("\"{program}\" can't be a program's name: {reason}")]
     BadName {
@@ -166,6 +173,14 @@ fn cut_off(ended: bool) -> &'static str {
 
 fn did_you_mean(nearest: &Option<&'static str>) -> String {
     nearest.map_or_else(String::new, |key| format!("; did you mean \"{key}\"?"))
+}
+
+fn quoted(names: &[String]) -> String {
+    let names: Vec<_> = names
+        .iter()
+        .map(|name| format!("{:?}", shown(name.as_bytes())))
+        .collect();
+    names.join(", ")
 }
 
 /// True for characters that names of programs consist of. They appear in log lines, in names of

@@ -125,6 +125,18 @@ impl Program {
         }
     }
 
+    /// The largest request body that it takes, in bytes.
+    #[must_use]
+    pub fn max_body(&self) -> u64 {
+        lock(&self.settings).max_body
+    }
+
+    /// How many VMs it has for requests.
+    #[must_use]
+    pub fn concurrency(&self) -> u16 {
+        lock(&self.settings).concurrency
+    }
+
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &str {

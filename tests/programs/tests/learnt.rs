@@ -82,7 +82,7 @@ fn check(program: &Program) -> Result<(), String> {
     }
     let rules: Value = serde_json::from_slice(&output.stdout)
         .map_err(|error| format!("learn: {error}: {said}"))?;
-    let rules = rules.as_object().cloned().unwrap_or_default();
+    let rules = only_rules(rules, &bare);
     let scratch = scratch(&program.name)?;
     let answer = |rules: &Map<String, Value>| {
         let mut config = bare.clone();
@@ -107,6 +107,20 @@ fn check(program: &Program) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Of a whole configuration the rules that another one does not have.
+fn only_rules(config: Value, bare: &Map<String, Value>) -> Map<String, Value> {
+    let Value::Object(mut rules) = config else {
+        return Map::new();
+    };
+    rules.retain(|key, _| key == "allowed_paths" || PERMISSIONS.contains(&key.as_str()));
+    if let (Some(Value::Array(paths)), Some(Value::Array(known))) =
+        (rules.get_mut("allowed_paths"), bare.get("allowed_paths"))
+    {
+        paths.retain(|rule| !known.contains(rule));
+    }
+    rules
 }
 
 /// Adds rules to a configuration. `scratch` is the program's own directory for temporary files.

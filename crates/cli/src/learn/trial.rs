@@ -1,5 +1,6 @@
 //! Running the program with rules, to see whether they are enough, and which are needed.
 
+use std::os::unix::fs::DirBuilderExt;
 use std::sync::Arc;
 
 use tinykvm_runtime::{Journal, Verdict};
@@ -174,6 +175,9 @@ impl Bench<'_> {
     }
 }
 
+/// How many names for it are tried.
+const MOST_TRIES: u32 = 100;
+
 /// A directory for files with random names, while rules are tried.
 struct Scratch(Option<std::path::PathBuf>);
 
@@ -182,10 +186,18 @@ impl Scratch {
         if rules.temporary().is_none() {
             return Ok(Self(None));
         }
-        let path = std::env::temp_dir().join(format!("tinykvm-learn-{}", std::process::id()));
-        std::fs::create_dir_all(&path)
-            .map_err(|source| Error::io(path.display().to_string(), source))?;
-        Ok(Self(Some(path)))
+        // Everybody can make directories there: this one is made here, and for this user alone.
+        for number in 0..MOST_TRIES {
+            let name = format!("tinykvm-learn-{}-{number}", std::process::id());
+            let path = std::env::temp_dir().join(name);
+            match std::fs::DirBuilder::new().mode(0o700).create(&path) {
+                Ok(()) => return Ok(Self(Some(path))),
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                Err(source) => return Err(Error::io(path.display().to_string(), source)),
+            }
+        }
+        let what = "no directory for temporary files can be made: all names are taken";
+        Err(Error::Argument(what.to_owned()))
     }
 
     fn path(&self) -> Option<&str> {

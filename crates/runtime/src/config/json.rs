@@ -22,69 +22,6 @@ const STRICT: ParseOptions = ParseOptions {
     allow_extended_string_escapes: false,
 };
 
-/// What a text says about one program: `{ "filename": ... }`, or `{ "NAME": { "filename": ... } }`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Document {
-    name: Option<String>,
-    text: String,
-    file: String,
-}
-
-impl Document {
-    /// Reads a text. The keys are checked.
-    ///
-    /// # Errors
-    /// See [`ConfigError`].
-    ///
-    /// # Example
-    /// ```
-    /// use tinykvm_runtime::Document;
-    ///
-    /// let document = Document::parse(r#"{ "hello": { "filename": "/srv/hello" } }"#)?;
-    /// assert_eq!(document.name(), Some("hello"));
-    /// assert_eq!(document.file(), Some("/srv/hello"));
-    /// # Ok::<(), tinykvm_runtime::ConfigError>(())
-    /// ```
-    pub fn parse(text: &str) -> Result<Self, ConfigError> {
-        let parsed = object(text)?;
-        let (name, text) = match &parsed.properties[..] {
-            [only] => match (
-                &only.value,
-                KEYS.iter().any(|key| key.is_called(only.name.as_str())),
-            ) {
-                (Value::Object(inner), false) => {
-                    // The lines of messages stay those of the whole text.
-                    let mut padded = "\n".repeat(line_of(text, inner.range.start) - 1);
-                    padded.push_str(inner.text(text));
-                    (Some(only.name.as_str().to_owned()), padded)
-                }
-                _ => (None, text.to_owned()),
-            },
-            _ => (None, text.to_owned()),
-        };
-        let file = apply(&Settings::default(), &text)?.filename;
-        Ok(Self { name, text, file })
-    }
-
-    /// What it calls the program.
-    #[must_use]
-    pub fn name(&self) -> Option<&str> {
-        self.name.as_deref()
-    }
-
-    /// The program's file.
-    #[must_use]
-    pub fn file(&self) -> Option<&str> {
-        Some(self.file.as_str()).filter(|file| !file.is_empty())
-    }
-
-    /// The keys, for [`Programs::configure`](crate::Programs::configure).
-    #[must_use]
-    pub fn text(&self) -> &str {
-        &self.text
-    }
-}
-
 /// `base` with the keys of `text` applied. Keys are applied in the order of the table of keys, so
 /// their order in the text does not matter.
 ///
@@ -131,7 +68,7 @@ fn check(settings: &Settings, has: impl Fn(&str) -> bool) -> Result<(), ConfigEr
 }
 
 /// The object that a text is.
-fn object(text: &str) -> Result<Object<'_>, ConfigError> {
+pub(super) fn object(text: &str) -> Result<Object<'_>, ConfigError> {
     let parsed = parse_to_ast(text, &CollectOptions::default(), &STRICT).map_err(|error| {
         ConfigError::Json {
             line: error.line_display(),
@@ -205,7 +142,7 @@ fn set(
     })
 }
 
-fn line_of(text: &str, position: usize) -> usize {
+pub(super) fn line_of(text: &str, position: usize) -> usize {
     let before = text.as_bytes().iter().take(position);
     1 + before.filter(|&&byte| byte == b'\n').count()
 }
