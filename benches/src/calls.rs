@@ -145,7 +145,7 @@ pub(crate) fn resets(figures: &mut Figures) {
 
 /// Resident memory of this process, shared pages in parts, and memory that the system has left, in
 /// KB.
-fn memory() -> (f64, f64) {
+pub(crate) fn memory() -> (f64, f64) {
     let field = |path: &str, name: &str| {
         let text = fs::read_to_string(path).unwrap();
         let line = text

@@ -19,6 +19,7 @@ mod compute;
 mod figures;
 mod files;
 mod filters;
+mod forks;
 mod guest;
 mod varnish;
 
@@ -36,6 +37,9 @@ fn main() -> ExitCode {
     figures::print_machine();
     if wanted("calls") {
         calls::run(&mut figures);
+    }
+    if wanted("forks") {
+        forks::run(&mut figures);
     }
     if wanted("compute") {
         compute::run(&mut figures);

@@ -1,5 +1,6 @@
 //! One virtual machine and its memory slots.
 
+use std::ops::Range;
 use std::os::fd::AsRawFd;
 
 use kvm_bindings::{
@@ -30,6 +31,16 @@ pub(crate) enum SlotKind {
     Logged,
     /// The guest cannot write it.
     ReadOnly,
+}
+
+impl SlotKind {
+    fn flags(self) -> u32 {
+        match self {
+            Self::Plain => 0,
+            Self::Logged => KVM_MEM_LOG_DIRTY_PAGES,
+            Self::ReadOnly => KVM_MEM_READONLY,
+        }
+    }
 }
 
 /// A virtual machine. Dropping it ends its memory slots.
@@ -90,12 +101,24 @@ impl Vm {
         memory: &Mapping,
         kind: SlotKind,
     ) -> Result<(), EngineError> {
-        let flags = match kind {
-            SlotKind::Plain => 0,
-            SlotKind::Logged => KVM_MEM_LOG_DIRTY_PAGES,
-            SlotKind::ReadOnly => KVM_MEM_READONLY,
-        };
-        self.set_slot(slot, guest, memory.length() as u64, memory, flags)
+        let size = memory.length() as u64;
+        self.set_slot(slot, guest, size, memory.host_address(), kind.flags())
+    }
+
+    /// As [`Self::add_memory`], of a part of `memory` whose beginning is at `guest`.
+    pub(crate) fn add_part(
+        &self,
+        slot: u32,
+        guest: u64,
+        memory: &Mapping,
+        part: Range<u64>,
+        kind: SlotKind,
+    ) -> Result<(), EngineError> {
+        if part.start > part.end || part.end > memory.length() as u64 {
+            return Err(EngineError::Internal("a slot outside of its memory"));
+        }
+        let (size, address) = (part.end - part.start, memory.host_address() + part.start);
+        self.set_slot(slot, guest + part.start, size, address, kind.flags())
     }
 
     /// Takes a slot's memory away from the guest. KVM forgets every translation that it cached, as
@@ -106,7 +129,7 @@ impl Vm {
         guest: u64,
         memory: &Mapping,
     ) -> Result<(), EngineError> {
-        self.set_slot(slot, guest, 0, memory, 0)
+        self.set_slot(slot, guest, 0, memory.host_address(), 0)
     }
 
     /// Makes KVM forget every translation that it cached, by adding and deleting a slot: the one
@@ -117,8 +140,9 @@ impl Vm {
         guest: u64,
         scratch: &Mapping,
     ) -> Result<(), EngineError> {
-        self.set_slot(slot, guest, scratch.length() as u64, scratch, 0)?;
-        self.set_slot(slot, guest, 0, scratch, 0)
+        let (size, address) = (scratch.length() as u64, scratch.host_address());
+        self.set_slot(slot, guest, size, address, 0)?;
+        self.set_slot(slot, guest, 0, address, 0)
     }
 
     fn set_slot(
@@ -126,7 +150,7 @@ impl Vm {
         slot: u32,
         guest_phys_addr: u64,
         memory_size: u64,
-        memory: &Mapping,
+        userspace_addr: u64,
         flags: u32,
     ) -> Result<(), EngineError> {
         let region = kvm_userspace_memory_region {
@@ -134,9 +158,9 @@ impl Vm {
             flags,
             guest_phys_addr,
             memory_size,
-            userspace_addr: memory.host_address(),
+            userspace_addr,
         };
-        // SAFETY: the range is a live mapping of ours of that length (0 takes a slot away), and each
+        // SAFETY: the range lies in a live mapping of ours (size 0 takes a slot away), and each
         // owner of a `Vm` keeps its mappings until the slot is removed or the machine is gone
         // (fields drop in order).
         unsafe { self.fd.set_user_memory_region(region) }.map_err(|error| EngineError::Slot {

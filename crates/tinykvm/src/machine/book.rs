@@ -24,6 +24,11 @@ pub(super) struct Frames {
 }
 
 impl Frames {
+    /// The first frame that was never handed out.
+    pub(super) fn first_unused(&self) -> u64 {
+        self.next
+    }
+
     /// Frames `next..end`.
     pub(super) fn new(next: u64, end: u64) -> Self {
         Self {

@@ -24,21 +24,11 @@ use crate::arch::x86_64::stubs::{self, OUT_LENGTH, PORT_INTERNAL};
 use crate::kvm::time::time_stamp;
 use crate::kvm::{Registration, SlotKind, Stop, Vcpu, Vm, retry, with_signal_blocked};
 use crate::mem::Mapping;
-use crate::plan::layout::{HOST_PAGE_PHYSICAL, MAIN_PHYSICAL, SYSTEM_USER_STUBS};
+use crate::plan::layout::{HOST_PAGE_PHYSICAL, HOST_PAGE_SLOT, SYSTEM_USER_STUBS};
 use crate::units::{page_down, to_usize};
 use crate::{EngineError, PAGE_SIZE, Registers};
 use kvm_bindings::kvm_sregs;
 
-/// Memory slot of main memory.
-pub(super) const MAIN_SLOT: u32 = 0;
-/// Memory slot of the host page.
-pub(super) const HOST_PAGE_SLOT: u32 = 1;
-/// Memory slot that comes and goes to make KVM forget translations.
-pub(super) const FLUSH_SLOT: u32 = 2;
-/// Memory slot of the first file.
-pub(super) const FIRST_FILE_SLOT: u32 = 3;
-/// Where that slot lies: a page that no page table names.
-pub(super) const FLUSH_PHYSICAL: u64 = 0x1_0000;
 /// How often a first run is tried again (ENOMEM when a helper thread of KVM was interrupted).
 const FIRST_RUN_TRIES: u32 = 3;
 /// How often a stub of the engine, of a few instructions, is entered again after an interruption:
@@ -51,6 +41,8 @@ pub(super) struct Core {
     pub(super) timer: Registration,
     pub(super) vcpu: Vcpu,
     pub(super) vm: Vm,
+    /// Writes to main memory are logged.
+    pub(super) logged: bool,
     pub(super) space: AddressSpace,
     pub(super) engine: &'static Engine,
     /// The template, in a fork.
@@ -81,12 +73,6 @@ impl Core {
     ) -> Result<Self, EngineError> {
         let host_page = Mapping::anonymous(to_usize(PAGE_SIZE))?;
         let vm = Vm::new(&engine.device, ring)?;
-        let kind = if ring > 0 {
-            SlotKind::Logged
-        } else {
-            SlotKind::Plain
-        };
-        vm.add_memory(MAIN_SLOT, MAIN_PHYSICAL, &main, kind)?;
         vm.add_memory(
             HOST_PAGE_SLOT,
             HOST_PAGE_PHYSICAL,
@@ -96,10 +82,11 @@ impl Core {
         let vcpu = vm.vcpu(&engine.device)?;
         let timer = engine.watchdog.register(&vcpu);
         let memory = GuestMemory::new(main, host_page, root);
-        Ok(Self {
+        let mut core = Self {
             timer,
             vcpu,
             vm,
+            logged: ring > 0,
             space: AddressSpace::new(memory, book),
             engine,
             template: None,
@@ -112,7 +99,9 @@ impl Core {
             failure: Failure::default(),
             interrupted: false,
             scratch: None,
-        })
+        };
+        core.cover_frames()?;
+        Ok(core)
     }
 
     /// Brings the vCPU into user mode with `special` registers (or fresh ones) and runs it once.
@@ -135,8 +124,8 @@ impl Core {
         if let Some(template) = &self.template
             && let Some(ring) = self.vm.ring(&self.vcpu)?
         {
-            let total = self.space.memory.main.length() as u64 / PAGE_SIZE;
-            let tracker = Tracker::new(ring, total, Arc::clone(template));
+            let slots = self.space.memory.slots.clone();
+            let tracker = Tracker::new(ring, slots, Arc::clone(template));
             self.space.memory.tracker = Some(tracker);
         }
         self.first_run()
@@ -169,7 +158,7 @@ impl Core {
         registers.rip = SYSTEM_USER_STUBS + stub;
         registers.rflags = USER_RFLAGS;
         for _ in 0..STUB_TRIES {
-            match self.vcpu.run()? {
+            match self.enter()? {
                 Stop::Out {
                     port: PORT_INTERNAL,
                     ..
@@ -227,9 +216,15 @@ impl Core {
         result
     }
 
+    /// Enters the guest until it stops. All entries of a guest with memory go through here.
+    pub(super) fn enter(&mut self) -> Result<Stop, EngineError> {
+        self.cover_frames()?;
+        self.vcpu.run()
+    }
+
     fn run_to_exit(&mut self) -> Result<Exit, EngineError> {
         loop {
-            match self.vcpu.run()? {
+            match self.enter()? {
                 Stop::Out { port, value } => match self.interpret(port, value) {
                     // An answer that cost too much memory is none.
                     Some(Exit::Hypercall { .. } | Exit::Returned { .. } | Exit::Syscall)

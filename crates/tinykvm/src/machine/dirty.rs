@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use super::core::MAIN_SLOT;
+use super::slots::MainSlots;
 use super::template::Template;
 use crate::kvm::DirtyRing;
 use crate::mem::{Mapping, Memfd};
@@ -44,6 +44,8 @@ impl FilledPages {
 #[derive(Debug)]
 pub(super) struct Tracker {
     ring: DirtyRing,
+    /// What the ring's slots are.
+    pub(super) slots: MainSlots,
     template: Arc<Template>,
     present: Vec<u64>,
     pages: Vec<u64>,
@@ -60,11 +62,12 @@ pub(super) struct Tracker {
 }
 
 impl Tracker {
-    /// A tracker for a fork of `template` with a memory of `total` pages.
-    pub(super) fn new(ring: DirtyRing, total: u64, template: Arc<Template>) -> Self {
+    /// A tracker for a fork of `template` whose memory has `slots`.
+    pub(super) fn new(ring: DirtyRing, slots: MainSlots, template: Arc<Template>) -> Self {
         Self {
             ring,
-            present: vec![0; to_usize(total.div_ceil(64))],
+            slots,
+            present: Vec::new(),
             pages: Vec::new(),
             limit: to_usize(template.request_pages()),
             held: 0,
@@ -89,6 +92,9 @@ impl Tracker {
 
     fn insert(&mut self, page: u64) {
         let (word, bit) = (to_usize(page / 64), 1 << (page % 64));
+        if word >= self.present.len() {
+            self.present.resize(word + 1, 0);
+        }
         if let Some(present) = self.present.get_mut(word)
             && *present & bit == 0
         {
@@ -107,7 +113,7 @@ impl Tracker {
     /// Takes in what the ring has named since the last time. No system call.
     pub(super) fn harvest(&mut self) {
         while let Some((slot, page)) = self.ring.next() {
-            if slot == MAIN_SLOT {
+            if let Some(page) = self.slots.page(slot, page) {
                 self.insert(page);
             }
         }

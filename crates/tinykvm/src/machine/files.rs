@@ -4,19 +4,17 @@
 use std::os::fd::BorrowedFd;
 
 use super::book::{Area, Backing};
-use super::core::{Core, FIRST_FILE_SLOT};
+use super::core::Core;
 use super::guest_memory::FileSlot;
 use crate::kvm::SlotKind;
 use crate::mem::{FileKey, FileMapping};
-use crate::plan::layout::{FILES_PHYSICAL, FILES_PHYSICAL_END};
+use crate::plan::layout::{FILES_PHYSICAL, FILES_PHYSICAL_END, FIRST_FILE_SLOT, MOST_FILES};
 use crate::plan::page_table::LARGE_SIZE;
 use crate::units::page_up;
 use crate::{EngineError, MapError, PAGE_SIZE, Placement, Protection};
 
 /// Smaller files are read into memory: a slot costs each new fork some time.
 const SMALLEST_FILE: u64 = LARGE_SIZE;
-/// Most slots for files.
-const MOST_FILES: usize = 64;
 /// Most slots that a request adds, and bytes in them. Its reset takes them away outside of the
 /// request's time, and the host's kernel may need memory for each page of a slot.
 const MOST_FILES_OF_REQUEST: usize = 16;

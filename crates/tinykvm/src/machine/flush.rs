@@ -1,13 +1,15 @@
 //! Making KVM forget translations after rights were taken away.
 
-use super::core::{Core, FLUSH_PHYSICAL, FLUSH_SLOT};
+use super::core::Core;
 use super::edits::Flush;
 use super::probe::Flavour;
 use crate::arch::x86_64::special::enter_kernel_mode;
 use crate::arch::x86_64::stubs::{KERNEL_EDIT, PORT_INTERNAL};
 use crate::kvm::Stop;
 use crate::mem::Mapping;
-use crate::plan::layout::{EXCEPTION_STUBS, MAIN_PHYSICAL, SYSTEM, WINDOW};
+use crate::plan::layout::{
+    EXCEPTION_STUBS, FLUSH_PHYSICAL, FLUSH_SLOT, MAIN_PHYSICAL, SYSTEM, WINDOW,
+};
 use crate::units::to_usize;
 use crate::{EngineError, PAGE_SIZE, Registers};
 
@@ -83,7 +85,7 @@ impl Core {
 
     fn run_edit(&mut self) -> Result<bool, EngineError> {
         for _ in 0..TRIES {
-            match self.vcpu.run()? {
+            match self.enter()? {
                 Stop::Out {
                     port: PORT_INTERNAL,
                     ..

@@ -5,6 +5,7 @@ use std::cell::Cell;
 use super::answers::Answers;
 use super::dirty::Tracker;
 use super::edits::Edits;
+use super::slots::MainSlots;
 use crate::PAGE_SIZE;
 use crate::mem::{FileMapping, Mapping};
 use crate::plan::layout::{FILES_PHYSICAL, HOST_PAGE_PHYSICAL, MAIN_PHYSICAL};
@@ -65,6 +66,8 @@ pub(super) struct GuestMemory {
     pub(super) root: u64,
     /// Files in slots of their own, by guest-physical address.
     pub(super) files: Vec<FileSlot>,
+    /// Which slots main memory has.
+    pub(super) slots: MainSlots,
     /// Edits of page tables.
     pub(super) edits: Edits,
     /// The last walks through the page tables.
@@ -97,6 +100,7 @@ impl GuestMemory {
             tracker: None,
             root,
             files: Vec::new(),
+            slots: MainSlots::default(),
             edits: Edits::default(),
             walks: WalkCache::default(),
         }

@@ -29,6 +29,7 @@ mod lent;
 mod paging;
 mod probe;
 mod slice;
+mod slots;
 mod system;
 mod template;
 mod vectors;

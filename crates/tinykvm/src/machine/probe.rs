@@ -5,7 +5,6 @@ use std::fmt;
 use tinykvm_abi::port;
 
 use super::book::Frames;
-use super::core::{HOST_PAGE_SLOT, MAIN_SLOT};
 use super::editor::Editor;
 use super::guest_memory::GuestMemory;
 use super::system;
@@ -14,7 +13,8 @@ use crate::arch::x86_64::stubs;
 use crate::kvm::{Device, SlotKind, Stop, Vcpu, Vm, with_signal_blocked};
 use crate::mem::Mapping;
 use crate::plan::layout::{
-    FIRST_FRAME, HOST_PAGE_PHYSICAL, MAIN_PHYSICAL, SYSTEM_USER_STUBS, USER_START,
+    FIRST_FRAME, HOST_PAGE_PHYSICAL, HOST_PAGE_SLOT, MAIN_PHYSICAL, MAIN_SLOT, SYSTEM_USER_STUBS,
+    USER_START,
 };
 use crate::plan::page_table::{self, Access};
 use crate::units::to_usize;

@@ -266,7 +266,7 @@ impl Core {
     fn run_save_stub(&mut self) -> Result<Option<Exit>, EngineError> {
         self.forget_events()?;
         loop {
-            match self.vcpu.run()? {
+            match self.enter()? {
                 Stop::Out {
                     port: PORT_INTERNAL,
                     ..

@@ -30,6 +30,21 @@ pub(crate) const HOST_PAGE_PHYSICAL: u64 = 0x1000;
 /// Guest-physical address of main memory. 2 MB aligned, so that 2 MB mappings are possible.
 pub(crate) const MAIN_PHYSICAL: u64 = 0x20_0000;
 
+/// Memory slot of the beginning of main memory.
+pub(crate) const MAIN_SLOT: u32 = 0;
+/// Memory slot of the host page.
+pub(crate) const HOST_PAGE_SLOT: u32 = 1;
+/// Memory slot that comes and goes to make KVM forget translations.
+pub(crate) const FLUSH_SLOT: u32 = 2;
+/// Where that slot lies: a page that no page table names.
+pub(crate) const FLUSH_PHYSICAL: u64 = 0x1_0000;
+/// Memory slot of the first file; the others follow.
+pub(crate) const FIRST_FILE_SLOT: u32 = 3;
+/// Most files in slots.
+pub(crate) const MOST_FILES: usize = 64;
+/// Memory slot of the second part of main memory, behind all files; the others follow.
+pub(crate) const MORE_MAIN_SLOT: u32 = 256;
+
 /// Offset of the global descriptor table in main memory.
 pub(crate) const GDT: u64 = 0;
 /// Offset of the interrupt descriptor table.
