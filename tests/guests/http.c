@@ -9,7 +9,8 @@
  *   /fill                        appends until the table is full
  *   /status/N                    status N, with a body
  *   /do                          several calls, "|" between them, each a letter and WHERE, a
- *                                space, and a field or name: a (append), s (set), f (find).
+ *                                space, and a field or name: a (append), s (set), f (find),
+ *                                x (the answer has it, as extra header; WHERE does not count).
  *                                Answers their results, "|" between them
  *   /illegal/N                   appends one of a list of wrong fields; 0 is right. With the
  *                                argument "set" it sets it, with "extra" the answer has it
@@ -113,11 +114,17 @@ static size_t one_call(char *out, size_t room, const char *call, size_t len)
 
 static void several(const char *arg)
 {
+	static struct ResponseHeader headers[64];
+	struct BackendResponseExtra extra;
 	char out[4096];
 	size_t used = 0;
+	memset(&extra, 0, sizeof extra);
+	extra.headers = headers;
 	for (;;) {
 		size_t len = strcspn(arg, "|");
-		if (len > 3) {
+		if (len > 3 && arg[0] == 'x') {
+			headers[extra.num_headers++] = (struct ResponseHeader){arg + 3, len - 3};
+		} else if (len > 3) {
 			used += one_call(out + used, sizeof out - used, arg, len);
 		}
 		if (arg[len] == '\0') {
@@ -126,7 +133,7 @@ static void several(const char *arg)
 		out[used++] = '|';
 		arg += len + 1;
 	}
-	backend_response(200, "text/plain", 10, out, used);
+	backend_response_extra(200, "text/plain", 10, out, used, &extra);
 }
 
 static void illegal(int index, const char *how)

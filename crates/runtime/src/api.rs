@@ -17,7 +17,7 @@ use tinykvm_abi::structs::Meminfo;
 use tinykvm_abi::{calls, values};
 use tinykvm_linux::Stream;
 
-use crate::fields::FieldRefused;
+use crate::fields::{self, FieldRefused};
 use crate::journal::Journal;
 use crate::notices::{Looked, Telling};
 use crate::output::{self, Output};
@@ -205,6 +205,14 @@ impl Host<'_> {
     /// One line of the host's own about what the program does; whose it is stands before it.
     pub(crate) fn note(&mut self, line: &str) {
         self.with_output(|output, name, sink| output.note(name, line, sink));
+    }
+
+    /// Tells that a field which the program wanted to touch is the host's.
+    pub(crate) fn note_ignored(&mut self, call: &str, field: &[u8]) {
+        let field = fields::shown(field);
+        self.note(&format!(
+            "{call}: {field:?} is ignored: it is about the connection"
+        ));
     }
 
     fn with_output(&mut self, work: impl FnOnce(&mut Output, &str, &mut output::Sink<'_>)) {

@@ -83,10 +83,7 @@ fn store(
     let result =
         store(transaction, side, &field).map_err(|source| Abort::Field { call, source })?;
     if fields::is_ignored(transaction, side, &field) {
-        let field = fields::shown(&field);
-        host.note(&format!(
-            "{call}: {field:?} is ignored: it is about the connection"
-        ));
+        host.note_ignored(call, &field);
     }
     Ok(give(guest, result))
 }

@@ -7,10 +7,10 @@ use tinykvm::{BadAddress, Guest};
 use tinykvm_abi::limits;
 use tinykvm_abi::structs::{BackendResponseExtra, ResponseHeader};
 
-use super::low16;
+use super::{Host, Stage, low16};
 use crate::fields::{self, FIELD_MAX, FieldRefused};
 use crate::text::size;
-use crate::transaction::{Side, Transaction};
+use crate::transaction::Side;
 
 /// The longest time to live that is passed on; longer ones mean the same.
 const LONGEST: f32 = 1e9;
@@ -86,7 +86,7 @@ pub(crate) fn decode(
     guest: &dyn Guest,
     body: u64,
     longest: u64,
-    transaction: &mut dyn Transaction,
+    host: &mut Host<'_>,
 ) -> Result<Answer, BadAnswer> {
     let from = guest.registers();
     let content_type = content_type(guest, from.rsi, low16(from.rdx))?;
@@ -116,7 +116,7 @@ pub(crate) fn decode(
         guest.check_readable(body, length).map_err(bad_body)?;
     }
     if from.r9 != 0 {
-        apply_extra(guest, transaction, from.r9)?;
+        apply_extra(guest, host, from.r9)?;
     }
     Ok(Answer {
         status,
@@ -151,11 +151,7 @@ fn content_type(guest: &dyn Guest, address: u64, length: usize) -> Result<Vec<u8
     Ok(text)
 }
 
-fn apply_extra(
-    guest: &dyn Guest,
-    transaction: &mut dyn Transaction,
-    address: u64,
-) -> Result<(), BadAnswer> {
+fn apply_extra(guest: &dyn Guest, host: &mut Host<'_>, address: u64) -> Result<(), BadAnswer> {
     let bad = |what, source| BadAnswer::Memory { what, source };
     let pointer = |what, address, length| {
         if address < limits::POINTER_MIN {
@@ -174,6 +170,10 @@ fn apply_extra(
         return Err(BadAnswer::HeaderCount { count });
     }
     pointer("extra headers", extra.headers, u64::from(count))?;
+    // Answers are of requests.
+    let Stage::Request { transaction, .. } = &mut host.stage else {
+        return Ok(());
+    };
     let side = match transaction.field_count(Side::Response) {
         Some(_) => Side::Response,
         None => Side::Request,
@@ -198,9 +198,17 @@ fn apply_extra(
         let field = guest
             .read_vec(header.field, length)
             .map_err(|source| bad("extra headers", source))?;
-        fields::set(transaction, side, &field)?;
+        let Stage::Request { transaction, .. } = &mut host.stage else {
+            return Ok(());
+        };
+        fields::set(*transaction, side, &field)?;
+        if fields::is_ignored(*transaction, side, &field) {
+            host.note_ignored("backend_response", &field);
+        }
     }
-    if extra.cached != 0 {
+    if extra.cached != 0
+        && let Stage::Request { transaction, .. } = &mut host.stage
+    {
         // Where nothing is cached there is nothing to say, which is no error here.
         let _ = transaction.set_cacheable(
             true,

@@ -28,10 +28,9 @@ impl Bench {
         }
     }
 
-    /// Makes a call while a request is served.
-    fn in_request(&mut self, number: u32, arguments: [u64; 6]) -> Result<Action, Abort> {
-        self.guest.set_hypercall(number, arguments);
-        let mut host = Host {
+    /// The guest, and what a call needs besides it while a request is served.
+    fn parts(&mut self) -> (&mut FakeGuest, Host<'_>) {
+        let host = Host {
             program: "p",
             stage: Stage::Request {
                 transaction: &mut self.transaction,
@@ -48,7 +47,14 @@ impl Bench {
             },
             by_syscall: false,
         };
-        dispatch(&mut self.guest, u64::from(number), &mut host)
+        (&mut self.guest, host)
+    }
+
+    /// Makes a call while a request is served.
+    fn in_request(&mut self, number: u32, arguments: [u64; 6]) -> Result<Action, Abort> {
+        let (guest, mut host) = self.parts();
+        guest.set_hypercall(number, arguments);
+        dispatch(guest, u64::from(number), &mut host)
     }
 
     /// Makes a call in `main()`.
@@ -395,15 +401,9 @@ mod answers {
     const LONGEST_BODY: u64 = 1 << 20;
 
     fn decoded(bench: &mut Bench, arguments: [u64; 6]) -> Result<Answer, BadAnswer> {
-        bench
-            .guest
-            .set_hypercall(calls::BACKEND_RESPONSE, arguments);
-        decode_response(
-            &bench.guest,
-            arguments[3],
-            LONGEST_BODY,
-            &mut bench.transaction,
-        )
+        let (guest, mut host) = bench.parts();
+        guest.set_hypercall(calls::BACKEND_RESPONSE, arguments);
+        decode_response(guest, arguments[3], LONGEST_BODY, &mut host)
     }
 
     #[test]
@@ -464,7 +464,14 @@ mod answers {
         let mut bench = Bench::new();
         bench.transaction.response = Some(vec![b"X-Old: 1".to_vec()]);
         let mut records = Vec::new();
-        for field in ["X-A: 1", "X-Old", "", "x-a: 2"] {
+        for field in [
+            "X-A: 1",
+            "X-Old",
+            "",
+            "x-a: 2",
+            "Content_Length: 7",
+            "Connection",
+        ] {
             let header = ResponseHeader {
                 field: bench.guest.put(field.as_bytes()),
                 field_len: field.len() as u64 | 1 << 40,
@@ -472,12 +479,18 @@ mod answers {
             records.extend(header.to_bytes());
         }
         let headers = bench.guest.put(&records);
-        let block = extra(headers, 4);
+        let block = extra(headers, 6);
         with_extra(&mut bench, &block).expect("good");
         assert_eq!(bench.transaction.response(), ["x-a: 2"]);
+        // What is ignored is told, as of `http_set`.
+        let [length, connection] = bench.transaction.logged.as_slice() else {
+            panic!("{:?}", bench.transaction.logged);
+        };
+        assert!(length.contains("Content_Length: 7") && length.contains("is ignored"));
+        assert!(connection.contains("Connection") && connection.contains("is ignored"));
         assert_eq!(bench.transaction.cacheable, None);
         // One more record than there is.
-        let block = extra(headers, 5);
+        let block = extra(headers, 7);
         assert!(with_extra(&mut bench, &block).is_err());
         let block = extra(headers, 65);
         assert_eq!(

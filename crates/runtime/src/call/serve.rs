@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use tinykvm::Guest;
+use tinykvm::{Fork, Guest};
 use tinykvm_abi::{callbacks, limits};
+use tinykvm_linux::Process;
 
 use super::report;
 use super::stream::Stream;
@@ -226,20 +227,19 @@ impl Serving<'_> {
             return Err(Failure::NoAnswer);
         };
         let longest = self.instance.settings.max_memory;
-        let fork = &self.worker.fork;
-        Ok(decode_response(fork, body, longest, self.transaction)?)
+        let (fork, _, mut host) = self.parts(time, true);
+        Ok(decode_response(fork, body, longest, &mut host)?)
     }
 
-    /// Runs with the transaction at hand.
-    fn run(&mut self, time: Duration, answered: bool) -> Result<Stop, Failure> {
+    /// The VM, and what its calls need besides it, with the transaction at hand.
+    fn parts(&mut self, time: Duration, answered: bool) -> (&mut Fork, &mut Process, Host<'_>) {
         let Worker {
             fork,
             process,
             output,
             ..
         } = &mut *self.worker;
-        let limits = self.instance.run_limits(time);
-        let mut host = Host {
+        let host = Host {
             program: &self.instance.name,
             stage: Stage::Request {
                 transaction: self.transaction,
@@ -253,6 +253,12 @@ impl Serving<'_> {
             memory: self.instance.memory_figures(),
             by_syscall: false,
         };
+        (fork, process, host)
+    }
+
+    fn run(&mut self, time: Duration, answered: bool) -> Result<Stop, Failure> {
+        let limits = self.instance.run_limits(time);
+        let (fork, process, mut host) = self.parts(time, answered);
         let result = run(fork, process, &mut host, limits);
         host.flush();
         match result {
