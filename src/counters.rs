@@ -98,7 +98,7 @@ fn copy(segment: &Segment) {
     copy_each!(
         segment,
         calls ok timeout memory fault no_response failed overload no_kvm not_loaded transfer cancelled
-        filters filter_chunks filter_bytes_in filter_bytes_out filter_originals
+        filters filter_chunks filter_bytes_in filter_bytes_out filter_originals filters_left_out
         resets rebuilds reset_pages forks programs status_4xx status_5xx program_notfound
     );
 }

@@ -252,6 +252,11 @@ impl Filter for ProgramFilter {
         counters::publish();
         missing
     }
+
+    fn left_out(&self, log: &TaskLog) {
+        self.program.left_out_filter(&mut VarnishLog(*log));
+        counters::publish();
+    }
 }
 
 /// How the response's body is encoded, if it is.

@@ -154,6 +154,14 @@ impl Vcl {
         known.require(ctx).map_err(|error| error.to_string().into())
     }
 
+    /// Has it told if the delivery of this call does not go through the program.
+    pub(crate) fn want_filter(&self, ctx: &Ctx<'_>, name: &str) {
+        let filters = self.filters.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = filters.get(name) {
+            known.want(ctx);
+        }
+    }
+
     /// Varnish forgets the filters: the VCL is discarded.
     pub(crate) fn remove_filters(&self, ctx: &mut Ctx<'_>) {
         let mut filters = self.filters.write().unwrap_or_else(PoisonError::into_inner);

@@ -84,9 +84,11 @@ fn add(
         counters::publish();
         return Ok(0);
     }
-    // Of a delivery, only VCL can take it out again.
+    // Of a delivery, only VCL can take it out again, and Varnish asks nobody then.
     if ctx.place() == Place::BackendResponse {
         vcl.require_filter(ctx, program.name())?;
+    } else {
+        vcl.want_filter(ctx, program.name());
     }
     Ok(1)
 }

@@ -42,6 +42,8 @@ pub struct Counters {
     pub filter_bytes_out: AtomicU64,
     /// Bodies that went on unchanged because the filter failed.
     pub filter_originals: AtomicU64,
+    /// Bodies delivered without a filter that VCL had asked for, because it replaced the list.
+    pub filters_left_out: AtomicU64,
     /// Forks brought back to the frozen state after a call.
     pub resets: AtomicU64,
     /// Forks thrown away and made anew after a call.
@@ -80,6 +82,7 @@ impl Counters {
             filter_bytes_in: AtomicU64::new(0),
             filter_bytes_out: AtomicU64::new(0),
             filter_originals: AtomicU64::new(0),
+            filters_left_out: AtomicU64::new(0),
             resets: AtomicU64::new(0),
             rebuilds: AtomicU64::new(0),
             reset_pages: AtomicU64::new(0),

@@ -130,6 +130,15 @@ impl Program {
         self.without_filter(reason, log)
     }
 
+    /// A body was delivered without the program, although that was asked for: VCL replaced the list
+    /// of filters.
+    pub fn left_out_filter(&self, log: &mut dyn Log) {
+        let reason =
+            "filter() asked for it, and VCL delivered without it: resp.filters was replaced";
+        report::error(log, self.name(), reason);
+        add(&counters().filters_left_out, 1);
+    }
+
     /// The program can't be put among the filters of a body.
     ///
     /// # Errors

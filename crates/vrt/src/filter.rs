@@ -39,6 +39,10 @@ pub trait Filter: Send + Sync + 'static {
     /// # Errors
     /// Why the fetch fails.
     fn missing(&self, ctx: &mut Ctx<'_>) -> Result<(), String>;
+
+    /// A body was delivered for which this filter was [wanted](Registration::want), and it was not
+    /// in the list.
+    fn left_out(&self, log: &TaskLog);
 }
 
 /// What is to happen with a body.
@@ -131,7 +135,15 @@ struct Known {
     check: ffi::vfp,
     filter: Box<dyn Filter>,
     /// What the descriptions' names point to.
-    _names: [CString; 2],
+    names: [CString; 2],
+}
+
+impl Known {
+    /// As lists name it.
+    fn name(&self) -> &str {
+        let [name, _] = &self.names;
+        name.to_str().unwrap_or_default()
+    }
 }
 
 /// A filter that a VCL knows. [Remove](Registration::remove) it before the VCL is discarded.
@@ -172,7 +184,7 @@ impl Registration {
                 priv1: ptr::null(),
             },
             filter,
-            _names: [name, check],
+            names: [name, check],
         });
         known.vfp.priv1 = (&raw const *known).cast();
         known.check.priv1 = known.vfp.priv1;

@@ -162,7 +162,7 @@ pub(super) unsafe extern "C" fn open(
     let Some(mut ctx) = (unsafe { Ctx::from_raw(ctx) }) else {
         return -1;
     };
-    super::opening::restore(&mut ctx);
+    super::opening::restore(&mut ctx, known);
     // SAFETY: the processors of this delivery, and its log.
     let log = unsafe { TaskLog::new((*processors).vsl) };
     match guard::catch(|| known.filter.open_delivery(&mut ctx)) {

@@ -6,10 +6,11 @@
 //! away, which `gunzip` before a filter then misses. So a list with one of our filters begins with an
 //! entry that sets both right, and is never among the filters.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr::{self, NonNull};
 
+use super::{Known, Registration, TaskLog};
 use crate::ctx::Ctx;
 use crate::private::{Private, TaskPrivate};
 use crate::strings::c_text;
@@ -42,6 +43,46 @@ struct Listed {
     request: NonNull<ffi::req>,
     restarts: Cell<u32>,
     level: Cell<u32>,
+    /// The filters that VCL asked for, and that were not found in the list that Varnish opens.
+    wanted: RefCell<Vec<NonNull<Known>>>,
+    /// The whole list was looked at: the entry was opened.
+    looked: Cell<bool>,
+}
+
+impl Listed {
+    /// True if the list is of another response of the request. A synthetic one has an error code.
+    fn is_stale(&self) -> bool {
+        // SAFETY: a request outlives its task, and is of this thread.
+        let request = unsafe { self.request.as_ref() };
+        self.restarts.get() != request.restarts || request.err_code != 0
+    }
+
+    /// One of our filters is in the list that Varnish opens.
+    fn found(&self, name: &str) {
+        let mut wanted = self.wanted.borrow_mut();
+        // SAFETY: the descriptions live as long as the VCL, which is longer.
+        let at = |known: &NonNull<Known>| unsafe { known.as_ref() }.name() == name;
+        if let Some(at) = wanted.iter().position(at) {
+            wanted.swap_remove(at);
+        }
+    }
+
+    /// Tells of each filter that VCL asked for and then took out of the list, if the response was
+    /// delivered: Varnish forgets its list then, and otherwise not.
+    fn tell_left_out(&self) {
+        // SAFETY: as above; the log is that of the task.
+        let (delivered, log) = unsafe {
+            let request = self.request.as_ref();
+            let log = TaskLog::new(request.vsl.as_ptr().cast_mut());
+            (request.filter_list.is_null(), log)
+        };
+        if delivered && !self.is_stale() {
+            for known in self.wanted.take() {
+                // SAFETY: the description lives as long as the VCL, which is longer.
+                unsafe { known.as_ref() }.filter.left_out(&log);
+            }
+        }
+    }
 }
 
 // SAFETY: one thread at a time has the task, and its request.
@@ -50,6 +91,7 @@ unsafe impl Send for Listed {}
 impl Drop for Listed {
     /// The task is over, or `std.rollback(req)` takes its workspace away, and the list in it.
     fn drop(&mut self) {
+        self.tell_left_out();
         // SAFETY: a request outlives its task, and is of this thread.
         unsafe { self.request.as_mut() }.filter_list = ptr::null();
     }
@@ -82,21 +124,19 @@ impl Ctx<'_> {
             request,
             restarts: Cell::new(0),
             level: Cell::new(0),
+            wanted: RefCell::default(),
+            looked: Cell::new(false),
         };
-        listed.get_or_insert(new).restarts.set(restarts);
+        let listed = listed.get_or_insert(new);
+        if listed.restarts.replace(restarts) != restarts {
+            listed.wanted.borrow_mut().clear();
+        }
         true
     }
 
     /// True if the list of filters was put together for another response of this request.
     fn has_stale_filters(&self) -> bool {
-        let listed = self.existing_task::<Listed>();
-        listed
-            .zip(self.client_request())
-            .is_some_and(|(listed, request)| {
-                // SAFETY: the request of this call. A synthetic response has an error code.
-                let request = unsafe { request.as_ref() };
-                listed.restarts.get() != request.restarts || request.err_code != 0
-            })
+        self.existing_task::<Listed>().is_some_and(Listed::is_stale)
     }
 
     /// Forgets a list of filters that was put together for another response of this request.
@@ -106,6 +146,17 @@ impl Ctx<'_> {
         {
             // SAFETY: the request of this call, on its thread; without a list there is the default.
             unsafe { request.as_mut() }.filter_list = ptr::null();
+        }
+    }
+}
+
+impl Registration {
+    /// Makes [`Filter::left_out`](super::Filter::left_out) be called unless the delivery of this call
+    /// goes through this filter; called twice: through two of them. Only after
+    /// [`Ctx::note_filters`].
+    pub fn want(&self, ctx: &Ctx<'_>) {
+        if let Some(listed) = ctx.existing_task::<Listed>() {
+            listed.wanted.borrow_mut().push(NonNull::from(&*self.0));
         }
     }
 }
@@ -122,6 +173,10 @@ fn prepare(ctx: &mut Ctx<'_>) -> Result<(), &'static str> {
     }
     // SAFETY: a string, and nobody changes it.
     let text = unsafe { CStr::from_ptr(list.as_ptr()) }.to_string_lossy();
+    if let Some(listed) = ctx.existing_task::<Listed>() {
+        text.split_whitespace().for_each(|word| listed.found(word));
+        listed.looked.set(true);
+    }
     let place = |wanted: &dyn Fn(&str) -> bool| text.split_whitespace().position(wanted);
     let filtered = place(&|word| word == "esi")
         .zip(place(&|word| word.starts_with(OURS)))
@@ -175,8 +230,13 @@ unsafe fn renew(
     Ok(())
 }
 
-/// Puts back what [`prepare`] changed for Varnish's own filters.
-pub(super) fn restore(ctx: &mut Ctx<'_>) {
+/// A filter of ours is opened. Puts back what [`prepare`] changed for Varnish's own filters.
+pub(super) fn restore(ctx: &mut Ctx<'_>, filter: &Known) {
+    if let Some(listed) = ctx.existing_task::<Listed>()
+        && !listed.looked.get()
+    {
+        listed.found(filter.name());
+    }
     if let Some(listed) = ctx.existing_task::<Listed>()
         && let level @ 1.. = listed.level.replace(0)
         && let Some(mut request) = ctx.client_request()
