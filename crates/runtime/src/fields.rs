@@ -281,4 +281,23 @@ mod tests {
             Err(FieldRefused::Store(FieldError::NoWorkspace))
         );
     }
+
+    #[test]
+    fn what_does_nothing_is_told_apart() {
+        let tx = PlainTransaction::backend();
+        let ignored = |field: &str| is_ignored(&tx, Side::Response, field.as_bytes());
+        for field in ["Connection", "connection: close", "Transfer-Encoding:x"] {
+            assert!(ignored(field), "{field}");
+        }
+        for field in ["", "X-Value", "X-Value: Connection", "Content-Type: a/b"] {
+            assert!(!ignored(field), "{field}");
+        }
+    }
+
+    #[test]
+    fn long_fields_are_shown_by_their_beginnings() {
+        assert_eq!(shown(&[b'x'; 80]), "x".repeat(80));
+        assert_eq!(shown(&[b'x'; 81]), "x".repeat(80) + "...");
+        assert_eq!(shown(b""), "");
+    }
 }
