@@ -17,6 +17,9 @@ use tinykvm::Stopper;
 
 use crate::sync::{lock, wait_while};
 
+/// How long a program may sleep in all while it starts, and keep its turn: one that waits for
+/// something needs no processor.
+const LONGEST_SLEEP: Duration = Duration::from_millis(500);
 /// How long a start has a turn to itself: one that takes longer goes on, and the next one begins.
 const LONGEST_TURN: Duration = Duration::from_secs(10);
 
@@ -33,6 +36,8 @@ struct State {
     on: Option<PipeWriter>,
     /// Stops the guest.
     stopper: Option<Stopper>,
+    /// How long it has slept in all.
+    slept: Duration,
 }
 
 impl Start {
@@ -42,6 +47,7 @@ impl Start {
             state: Mutex::new(State {
                 on: Some(on),
                 stopper: None,
+                slept: Duration::ZERO,
             }),
             changed: Condvar::new(),
             off,
@@ -76,10 +82,28 @@ impl Start {
         }
     }
 
-    /// Sleeps, until the start is called off at most.
+    /// Sleeps, until the start is called off at most. The other starts need not wait for one that
+    /// sleeps much.
     pub(crate) fn sleep(&self, duration: Duration) {
+        self.sleep_in(Turns::shared(), duration);
+    }
+
+    fn sleep_in(&self, turns: &Turns, duration: Duration) {
+        let slept = {
+            let mut state = lock(&self.state);
+            state.slept = state.slept.saturating_add(duration);
+            state.slept
+        };
+        if slept > LONGEST_SLEEP {
+            turns.give_up(self);
+        }
         let on = |state: &mut State| state.on.is_some();
         drop(wait_while(&self.changed, lock(&self.state), duration, on));
+    }
+
+    /// By which it is told from the others that there are.
+    fn identity(&self) -> usize {
+        std::ptr::from_ref(self).addr()
     }
 
     /// A descriptor that can be read from once the start is called off.
@@ -101,8 +125,14 @@ pub(crate) struct Turns {
 struct Queue {
     last: u64,
     waiting: VecDeque<u64>,
-    /// Who has a turn, and when it ends at the latest.
-    running: Vec<(u64, Instant)>,
+    /// Who has a turn, when it ends at the latest, and for which start it is.
+    running: Vec<Running>,
+}
+
+struct Running {
+    number: u64,
+    end: Instant,
+    start: usize,
 }
 
 /// A turn, until it is dropped.
@@ -143,19 +173,32 @@ impl Turns {
                 return None;
             }
             let now = Instant::now();
-            queue.running.retain(|(_, end)| *end > now);
+            queue.running.retain(|running| running.end > now);
             if queue.waiting.front() == Some(&number) && queue.running.len() < self.most {
                 queue.waiting.pop_front();
-                queue.running.push((number, now + self.longest));
+                queue.running.push(Running {
+                    number,
+                    end: now + self.longest,
+                    start: start.identity(),
+                });
                 self.changed.notify_all();
                 let turns = self;
                 return Some(Turn { turns, number });
             }
-            let next = queue.running.iter().map(|(_, end)| *end).min();
+            let next = queue.running.iter().map(|running| running.end).min();
             let pause = next.map_or(self.longest, |end| end.saturating_duration_since(now));
             let waited = self.changed.wait_timeout(queue, pause);
             queue = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
+    }
+
+    /// Takes the turn of a start away, which goes on without.
+    fn give_up(&self, start: &Start) {
+        let of = start.identity();
+        lock(&self.queue)
+            .running
+            .retain(|running| running.start != of);
+        self.changed.notify_all();
     }
 
     /// Lets everybody who waits look again.
@@ -168,7 +211,9 @@ impl Turns {
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         let mut queue = lock(&self.turns.queue);
-        queue.running.retain(|(number, _)| *number != self.number);
+        queue
+            .running
+            .retain(|running| running.number != self.number);
         self.turns.changed.notify_all();
     }
 }

@@ -72,6 +72,22 @@ fn a_turn_that_takes_long_does_not_keep_the_next_from_beginning() {
 }
 
 #[test]
+fn a_start_that_sleeps_gives_its_turn_up() {
+    let turns = turns(1, LONG);
+    let (sleeper, other) = (start(), start());
+    let _held = turns.take(&sleeper);
+    let next = wait(&turns, &other);
+    sleeper.sleep_in(&turns, LONGEST_SLEEP / 2);
+    sleeper.sleep_in(&turns, LONGEST_SLEEP / 2);
+    assert!(next.try_recv().is_err(), "a little sleep is nothing");
+    sleeper.sleep_in(&turns, Duration::from_nanos(1));
+    assert_eq!(next.recv_timeout(SOON), Ok(true));
+    // It does not take the other one's.
+    sleeper.sleep_in(&turns, Duration::from_nanos(1));
+    assert_eq!(lock(&turns.queue).running.len(), 1);
+}
+
+#[test]
 fn sleep_ends_when_the_start_is_called_off() {
     let start = start();
     let begun = Instant::now();
