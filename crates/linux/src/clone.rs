@@ -5,7 +5,7 @@ use tinykvm::{Registers, Segment};
 use crate::Flow;
 use crate::context::{Answer, Context, Failure, USER_END};
 use crate::errno::{E2BIG, EAGAIN, EINVAL, ENOSYS, EPERM};
-use crate::notice::Lacking;
+use crate::notice::{Full, Lacking};
 use crate::process::PROCESS_ID;
 use crate::threads::Start;
 use crate::wire::u64_at;
@@ -137,6 +137,7 @@ fn start(context: &mut Context<'_>, wanted: Wanted) -> Answer {
     }
     let most = context.process.options().threads;
     if context.state().threads.count() >= most {
+        context.full(Full::Threads);
         return Err(EAGAIN.into());
     }
     let now = *context.guest.registers();

@@ -5,8 +5,8 @@ use std::time::Duration;
 use tinykvm::{BadAddress, Guest, MapError, PAGE_SIZE};
 
 use crate::block::{Attempt, Block};
-use crate::errno::{EFAULT, ENAMETOOLONG, ENOENT, Errno};
-use crate::notice::{Lacking, Notice};
+use crate::errno::{EFAULT, EMFILE, ENAMETOOLONG, ENFILE, ENOENT, ENOLCK, Errno};
+use crate::notice::{Full, Lacking, Notice};
 use crate::process::{Process, State};
 use crate::table::Call;
 use crate::threads::Thread;
@@ -171,6 +171,22 @@ impl<'a> Context<'a> {
     pub(crate) fn lacking(&mut self, what: Lacking) {
         let call = self.call.name;
         self.notice(Notice::Lacking { call, what });
+    }
+
+    /// Tells that there are as many of something as there can be.
+    pub(crate) fn full(&mut self, what: Full) {
+        let call = self.call.name;
+        self.notice(Notice::Full { call, what });
+    }
+
+    /// Tells of errors that say that there are as many of something as there can be.
+    pub(crate) fn tell_if_full(&mut self, answer: &Answer) {
+        match answer {
+            Err(Failure::Error(EMFILE)) => self.full(Full::Descriptors),
+            Err(Failure::Error(ENFILE)) => self.full(Full::Sockets),
+            Err(Failure::Error(ENOLCK)) => self.full(Full::Locks),
+            _ => {}
+        }
     }
 
     /// To be asked between pieces of long work: stops the call at the guest's deadline.

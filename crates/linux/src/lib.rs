@@ -81,7 +81,7 @@ use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 pub use connect_rules::{ConnectRuleError, ConnectRules, resolvers_in};
-pub use notice::{Lacking, Less, Notice, Path as NoticePath};
+pub use notice::{Full, Lacking, Less, Notice, Path as NoticePath};
 pub use permissions::{Extent, GrantError, PathRule, Permissions};
 pub use process::{Process, ProcessOptions};
 pub use stack::StartError;

@@ -7,7 +7,7 @@ use tinykvm::{Advice, MapError, PAGE_SIZE, Placement, Protection};
 
 use crate::context::{Answer, Context, Failure, USER_END, check_user_range};
 use crate::errno::{EBADF, EFAULT, EINVAL, ENOMEM, EPERM, Errno};
-use crate::notice::Lacking;
+use crate::notice::{Lacking, Notice};
 
 // Protection bits: asm-generic/mman-common.h
 const PROT_WRITE: u64 = 2;
@@ -60,7 +60,13 @@ fn protection(bits: u64) -> Protection {
 /// `brk(address)`: the result is where the heap ends, moved or not.
 pub(crate) fn brk(context: &mut Context<'_>) -> Answer {
     let wanted = context.word(0);
-    Ok(context.guest.set_heap_end(wanted))
+    let end = context.guest.set_heap_end(wanted);
+    // Asking where it is is no attempt: that is done with 0.
+    if end < wanted {
+        let (call, length) = (context.call.name, wanted - end);
+        context.notice(Notice::NoMapping { call, length });
+    }
+    Ok(end)
 }
 
 /// `mmap(address, length, prot, flags, fd, offset)`. With one process, a shared anonymous

@@ -60,6 +60,13 @@ pub enum Notice<'a> {
         /// The program serves a request.
         request: bool,
     },
+    /// There are as many of something as there can be.
+    Full {
+        /// The system call.
+        call: &'static str,
+        /// Of what.
+        what: Full,
+    },
     /// A system call that does not exist here.
     UnknownCall {
         /// Its number.
@@ -116,6 +123,21 @@ pub enum Lacking {
     HugePages,
 }
 
+/// What there can be only so many of, whatever the configuration is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Full {
+    /// Open descriptors: 1024, or what the program set.
+    Descriptors,
+    /// Sockets of the host.
+    Sockets,
+    /// Record locks.
+    Locks,
+    /// Threads.
+    Threads,
+    /// POSIX timers.
+    Timers,
+}
+
 /// Numbers of system calls below this are remembered one by one, all others as one
 /// (asm/unistd_64.h ends below).
 const CALLS: usize = 512;
@@ -125,7 +147,8 @@ const EXEC_MEMORY: usize = CALLS + 1;
 const NO_MEMORY: usize = EXEC_MEMORY + 1;
 const NO_MAPPING: usize = NO_MEMORY + 2;
 const LACKING: usize = NO_MAPPING + 1;
-const MANY: usize = LACKING + 3;
+const FULL: usize = LACKING + 3;
+const MANY: usize = FULL + 5;
 const FIXED: usize = MANY + 1;
 /// Places for what is told by its name, and how many of them are used.
 const SLOTS: usize = 512;
@@ -209,6 +232,13 @@ impl Table {
                 Lacking::Process => LACKING,
                 Lacking::SharedMapping => LACKING + 1,
                 Lacking::HugePages => LACKING + 2,
+            }),
+            Notice::Full { what, .. } => Place::Fixed(match what {
+                Full::Descriptors => FULL,
+                Full::Sockets => FULL + 1,
+                Full::Locks => FULL + 2,
+                Full::Threads => FULL + 3,
+                Full::Timers => FULL + 4,
             }),
             Notice::Many => Place::Fixed(MANY),
             Notice::Absent(path) => hash(1, &|state| (path.meant(), path.write).hash(state)),

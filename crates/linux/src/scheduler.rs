@@ -64,6 +64,7 @@ impl Process {
         let generation = self.state().generation();
         let mut context = Context::new(self, guest, host, call, attempt);
         let answer = (call.handler)(&mut context);
+        context.tell_if_full(&answer);
         let attempt = context.attempt;
         self.count_held(guest);
         self.conclude(guest, call, attempt, generation, answer)

@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::context::{Answer, Context};
 use crate::errno::{EAGAIN, EINVAL, Errno};
 use crate::kill::Target;
+use crate::notice::Full;
 use crate::pending::Info;
 use crate::process::State;
 use crate::signal::LAST;
@@ -240,10 +241,11 @@ pub(crate) fn timer_create(context: &mut Context<'_>) -> Answer {
         0 => None,
         _ => Some(context.read::<64>(event)?),
     };
-    let timers = &context.state().timers;
-    if timers.posix.len() >= MOST {
+    if context.state().timers.posix.len() >= MOST {
+        context.full(Full::Timers);
         return Err(EAGAIN.into());
     }
+    let timers = &context.state().timers;
     let mut id = timers.next_id;
     while timers.posix.contains_key(&id) {
         id = id.wrapping_add(1) & 0x7fff_ffff;

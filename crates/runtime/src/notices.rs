@@ -5,7 +5,7 @@ mod look;
 
 use std::borrow::Cow;
 
-use tinykvm_linux::{Lacking, Less, Notice, NoticePath};
+use tinykvm_linux::{Full, Lacking, Less, Notice, NoticePath};
 
 use crate::fields::shown;
 use crate::journal::Wording;
@@ -107,6 +107,16 @@ pub(crate) fn telling(
                     "a file can't be changed by a mapping (MAP_SHARED with PROT_WRITE)"
                 }
                 Lacking::HugePages => "there are no huge pages to ask for",
+            }
+        ),
+        Notice::Full { call, what } => format!(
+            "{call}: {}",
+            match what {
+                Full::Descriptors => "no descriptor is free (1024 at most, or what it set itself)",
+                Full::Sockets => "there are as many of these as there can be (64 sockets)",
+                Full::Locks => "there are as many record locks as there can be (1024)",
+                Full::Threads => "there are as many threads as there can be (256)",
+                Full::Timers => "there are as many timers as there can be (128)",
             }
         ),
         Notice::UnknownCall { number, name } => match name {

@@ -127,6 +127,40 @@ fn each_failure_of_a_kind_has_its_line() {
         }
         assert_eq!(machine.host.told, [(line.to_owned(), 1)]);
     }
+    let full: [(&str, &[u64], &str); 3] = [
+        (
+            "eventfd2",
+            &[0, 0],
+            "Full { call: \"eventfd2\", what: Descriptors }",
+        ),
+        (
+            "timer_create",
+            &[1, 0, 0x10000],
+            "Full { call: \"timer_create\", what: Timers }",
+        ),
+        ("brk", &[1 << 46], "NoMapping { call: \"brk\", length: 0 }"),
+    ];
+    for (call, arguments, line) in full {
+        let mut machine = Machine::new();
+        let room = machine.room(8);
+        let mut given = arguments.to_vec();
+        if let Some(place) = given.get_mut(2) {
+            *place = room;
+        }
+        for _ in 0..1030 {
+            machine.call(call, &given);
+        }
+        let told: Vec<&str> = machine
+            .host
+            .told
+            .iter()
+            .map(|(line, _)| line.as_str())
+            .collect();
+        let start = line.split(", length").next().unwrap();
+        assert!(told[0].starts_with(start), "{told:?}");
+        // The first, and the hundredth.
+        assert!((1..=3).contains(&told.len()), "{told:?}");
+    }
     let unknown = [
         (57, "fork"),
         (58, "vfork"),

@@ -22,7 +22,7 @@ fn path<'a>(path: &'a str, target: Option<&'a str>, write: bool) -> NoticePath<'
 
 #[test]
 fn lines_say_what_would_help() {
-    let cases: [(Notice<'_>, &str); 12] = [
+    let cases: [(Notice<'_>, &str); 13] = [
         (
             Notice::Absent(path("/etc/passwd", None, false)),
             r#"openat of "/etc/passwd" is denied: no rule is about it (tinykvm.allow("p", read, "/etc/passwd"))"#,
@@ -77,6 +77,13 @@ fn lines_say_what_would_help() {
                 what: Lacking::Process,
             },
             "clone: a program is one process and can't start others",
+        ),
+        (
+            Notice::Full {
+                call: "pipe2",
+                what: Full::Descriptors,
+            },
+            "pipe2: no descriptor is free (1024 at most, or what it set itself)",
         ),
         (
             Notice::UnknownCall {
