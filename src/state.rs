@@ -87,7 +87,8 @@ impl Vcl {
             .and_then(|name| self.programs.get(name));
         found.ok_or_else(|| {
             crate::counters::publish();
-            format!("unknown program \"{}\"", name.escape_ascii()).into()
+            let name = name.escape_ascii().to_string();
+            self.programs.unknown(&name).to_string().into()
         })
     }
 

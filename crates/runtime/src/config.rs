@@ -99,10 +99,12 @@ pub enum ConfigError {
         program: String,
     },
     /// The program is not configured.
-    #[error("unknown program \"{program}\": it is not configured, call configure() first")]
+    #[error("unknown program \"{program}\": it is not configured, call configure() first; {}", configured_are(.configured))]
     UnknownProgram {
         /// Its name.
         program: String,
+        /// The names of those that are, in order.
+        configured: Vec<String>,
     },
     /// Two keys contradict each other.
     #[error("\"{larger}\" is {large}, more than \"{smaller}\", which is {small}")]
@@ -169,6 +171,25 @@ fn cut_off(ended: bool) -> &'static str {
             "; the text ends without a \"}\": in VCL, {\" \"} ends at the first \"}, so write \"\"\" around JSON"
         }
     }
+}
+
+/// How many names of programs a message has.
+const NAMES_TOLD: usize = 8;
+
+fn configured_are(names: &[String]) -> String {
+    if names.is_empty() {
+        return "no program is configured".to_owned();
+    }
+    let told: Vec<_> = names
+        .iter()
+        .take(NAMES_TOLD)
+        .map(|it| format!("\"{it}\""))
+        .collect();
+    let more = match names.len().saturating_sub(NAMES_TOLD) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("configured: {}{more}", told.join(", "))
 }
 
 fn did_you_mean(nearest: &Option<&'static str>) -> String {

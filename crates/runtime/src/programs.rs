@@ -147,9 +147,19 @@ impl Programs {
     }
 
     fn known(&self, name: &str) -> Result<Arc<Program>, ConfigError> {
-        self.find(name).ok_or_else(|| ConfigError::UnknownProgram {
+        self.find(name).ok_or_else(|| self.unknown(name))
+    }
+
+    /// Says of a program that is not configured which ones are.
+    #[must_use]
+    pub fn unknown(&self, name: &str) -> ConfigError {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        let mut configured: Vec<_> = table.keys().cloned().collect();
+        configured.sort_unstable();
+        ConfigError::UnknownProgram {
             program: name.to_owned(),
-        })
+            configured,
+        }
     }
 }
 

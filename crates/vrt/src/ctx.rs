@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 
 use crate::http::{Http, HttpMut};
-use crate::log::{Tag, log_global, log_to};
+use crate::log::{Tag, log_global, log_to, split};
 use crate::strings::c_text;
 use crate::workspace::Workspace;
 use crate::{BodyError, Lifetime, RequestBody, ffi};
@@ -259,10 +259,17 @@ impl<'c> Ctx<'c> {
     }
 
     /// Makes the VCL fail: while it is loaded, the load, with this text shown to the operator;
-    /// else the request, with this text in its log.
+    /// else the request, with this text in its log, in several records if it is too long for one.
     pub fn fail(&self, text: &str) {
-        let text = c_text(text);
+        let (first, rest) = match self.context().vsl.is_null() {
+            true => (text.to_owned(), Vec::new()),
+            false => split(text),
+        };
+        let first = c_text(&first);
         // SAFETY: a checked context, a format that takes one string, and that string.
-        unsafe { ffi::VRT_fail(self.raw(), c"%s".as_ptr(), text.as_ptr()) };
+        unsafe { ffi::VRT_fail(self.raw(), c"%s".as_ptr(), first.as_ptr()) };
+        for record in rest {
+            self.log(Tag::VclError, &record);
+        }
     }
 }

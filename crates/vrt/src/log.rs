@@ -69,6 +69,14 @@ fn records(text: &str, mut sink: impl FnMut(&str)) {
     }
 }
 
+/// The first record of a text and the further ones.
+pub(crate) fn split(text: &str) -> (String, Vec<String>) {
+    let mut all = Vec::new();
+    records(text, |record| all.push(record.to_owned()));
+    let rest = all.split_off(all.len().min(1));
+    (all.pop().unwrap_or_default(), rest)
+}
+
 /// Writes `text` outside of any transaction, one record a line. Only in the raw log.
 pub fn log_global(tag: Tag, text: &str) {
     records(text, |record| {
