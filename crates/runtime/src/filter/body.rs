@@ -240,7 +240,10 @@ impl BodyFilter {
                 State::Failed(reason) => return Err(reason.clone()),
             };
             match result {
-                Ok(Want::Drain) => return Ok(Next::Drain),
+                Ok(Want::Drain) => match self.check_output() {
+                    Ok(()) => return Ok(Next::Drain),
+                    Err(failure) => self.fail(&failure, log),
+                },
                 Ok(Want::Input) => return Ok(Next::Input),
                 Ok(Want::Nothing) => match self.bounds.check(&self.figures, 0, true) {
                     Ok(()) => self.finish(log),
@@ -248,6 +251,17 @@ impl BodyFilter {
                 },
                 Err(failure) => self.fail(&failure, log),
             }
+        }
+    }
+
+    /// Fails if the output that is there is more than there may be: before any of it goes on.
+    fn check_output(&self) -> Result<(), Failure> {
+        match &self.state {
+            State::Running(session) => {
+                let length = session.output_length();
+                self.bounds.check(&self.figures, length, false)
+            }
+            _ => Ok(()),
         }
     }
 
@@ -323,15 +337,10 @@ impl BodyFilter {
         let State::Running(session) = &mut self.state else {
             return 0;
         };
-        let piece = session.output().and_then(|piece| {
-            let length = piece.len().min(out.len());
-            let checked = self.bounds.check(&self.figures, length as u64, false);
-            checked.map(|()| &piece[..length])
-        });
-        match piece {
+        match session.output() {
             Ok(piece) => {
-                let length = piece.len();
-                out[..length].copy_from_slice(piece);
+                let length = piece.len().min(out.len());
+                out[..length].copy_from_slice(&piece[..length]);
                 self.took(length);
                 length
             }
@@ -350,12 +359,7 @@ impl BodyFilter {
         let State::Running(session) = &mut self.state else {
             return Ok(());
         };
-        // Too much is found out before it is handed on.
-        let piece = session.output().and_then(|piece| {
-            let checked = self.bounds.check(&self.figures, piece.len() as u64, false);
-            checked.map(|()| piece)
-        });
-        let piece = match piece {
+        let piece = match session.output() {
             Ok(piece) => piece,
             Err(failure) => {
                 self.fail(&failure, log);

@@ -449,6 +449,16 @@ impl Session {
         first.ok_or(Failure::NoAnswer)
     }
 
+    /// How much output there is.
+    pub(super) fn output_length(&self) -> u64 {
+        let Output {
+            buffered,
+            taken,
+            direct,
+        } = self.output;
+        buffered - taken + direct.1
+    }
+
     /// So much of the output was taken.
     pub(super) fn consume(&mut self, length: u64) {
         let output = &mut self.output;
