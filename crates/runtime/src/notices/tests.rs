@@ -100,9 +100,14 @@ fn lines_say_what_would_help() {
             "system call 511 does not exist",
         ),
     ];
+    check(&cases);
+}
+
+/// Each notice has its line, also when it is told again.
+fn check(cases: &[(Notice<'_>, &str)]) {
     for (notice, expected) in cases {
-        assert_eq!(line(&notice, 1), expected);
-        assert_eq!(line(&notice, 100), format!("{expected} (100 times by now)"));
+        assert_eq!(line(notice, 1), *expected);
+        assert_eq!(line(notice, 100), format!("{expected} (100 times by now)"));
     }
 }
 
