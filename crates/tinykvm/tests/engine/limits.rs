@@ -242,13 +242,20 @@ fn touches(fork: &mut tinykvm::Fork, pages: u64) -> bool {
     }
 }
 
+/// Pages that change besides so many that are touched. On hardware their number goes by that.
+fn overhead_of(pages: u64) -> u64 {
+    let mut fork = with_pages(2 * pages + 256);
+    assert!(touches(&mut fork, pages));
+    fork.private_bytes() / PAGE_SIZE - pages
+}
+
 /// In each order: first the one to its edge, then the other; and both in turn.
 fn one_sum() {
     const LIMIT: u64 = 1024;
     // What is left to a guest for which the host may hold no more.
     const MARGIN: u64 = LIMIT / 64;
-    let extra = overhead(&mut with_pages(LIMIT));
     for held in [1, 100, 500, 1000] {
+        let extra = overhead_of(LIMIT - held);
         // Who touches the last page may have a full ring.
         let left = LIMIT - held - extra - 1;
         let mut fork = with_pages(LIMIT);
@@ -257,12 +264,15 @@ fn one_sum() {
         assert!(!touches(&mut fork, left + extra + 2), "{held}");
         fork.rebuild().unwrap();
         let left = left + 1 - MARGIN;
-        assert!(touches(&mut fork, left) && hold(&mut fork, held), "{held}");
+        assert!(touches(&mut fork, left), "{held}");
+        // A VM that ran before may change one page less.
+        let room = LIMIT - MARGIN - fork.private_bytes() / PAGE_SIZE;
+        assert!(room - held <= 1 && hold(&mut fork, room), "{held} {room}");
         assert_eq!(fork.private_bytes() / PAGE_SIZE, LIMIT - MARGIN, "{held}");
-        assert!(!hold(&mut fork, held + 1), "{held}");
+        assert!(!hold(&mut fork, room + 1), "{held}");
         // What was refused is not held; less can always be, and makes room.
         assert_eq!(fork.private_bytes() / PAGE_SIZE, LIMIT - MARGIN, "{held}");
-        assert!(hold(&mut fork, held - 1) && touches(&mut fork, left + 1));
+        assert!(hold(&mut fork, room - 1) && touches(&mut fork, left + 1));
         assert!(!touches(&mut fork, left + MARGIN + extra + 3), "{held}");
     }
     let mut fork = with_pages(LIMIT);
@@ -270,7 +280,7 @@ fn one_sum() {
     while hold(&mut fork, held + 7) && touches(&mut fork, touched + 5) {
         (held, touched) = (held + 7, touched + 5);
     }
-    let sum = held + touched + extra;
+    let sum = held + touched + overhead_of(touched);
     let reached = LIMIT - MARGIN - 12..=LIMIT;
     assert!(reached.contains(&sum), "{held} {touched}");
 }
@@ -284,7 +294,7 @@ fn one_sum_reused() {
         fork.reset().unwrap();
         assert!(hold(&mut fork, 1000), "{round}");
         fork.reset().unwrap();
-        assert!(touches(&mut fork, 700), "{round}");
+        assert!(touches(&mut fork, 680), "{round}");
         assert!(hold(&mut fork, 300) && !hold(&mut fork, 400), "{round}");
         fork.reset().unwrap();
         // Nothing is held any more, and who held much may write, as may the host.
