@@ -38,7 +38,7 @@ fn reserved() -> Result<(), String> {
     reply.failed(Verdict::NoResponse);
     let errors = reply.transaction.errors.join("\n");
     assert!(
-        errors.contains("1048576000000 bytes; 67108864 are allowed"),
+        errors.contains("1048576000000 bytes; 64 MiB are allowed (max_memory)"),
         "{errors}"
     );
     assert_eq!(bench.get("/60").body.len(), 60 << 20);
