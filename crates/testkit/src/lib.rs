@@ -10,6 +10,7 @@
 //! kvm         whether tests that need KVM can run
 //! fake_guest  a guest without KVM, to test system calls and guest-API calls on
 //! document    what a document tells its reader to do
+//! vcl         the VCL in a document
 //! paths       where things are in the source tree
 //! ```
 
@@ -27,6 +28,7 @@ mod guests;
 pub mod harness;
 pub mod kvm;
 pub mod paths;
+pub mod vcl;
 pub mod vtc;
 
 pub use compile::{Toolchain, compile_c, compile_file, compile_file_with};

@@ -16,6 +16,8 @@
 //! varnishd started by root would give that up. The environment variable `TEST_JAIL` replaces it,
 //! to test on a machine where user `vcache` may use KVM (`TEST_JAIL=-junix`).
 //!
+//! The VCL in documents is compiled by varnishd (`vcl of README.md`): see [`vcl`].
+//!
 //! A file that needs KVM says so with `feature cmd "test -w /dev/kvm"` and is skipped, or with
 //! `REQUIRE_KVM=1` fails, where that is not so.
 
@@ -27,10 +29,17 @@ use std::sync::OnceLock;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
-use crate::{guests, harness, kvm, paths};
+use crate::{guests, harness, kvm, paths, vcl};
 
 /// `varnishtest`'s exit code for a skipped file.
 const SKIPPED: i32 = 77;
+/// Documents that have VCL, so that it is noticed if none is found.
+const WITH_VCL: [&str; 4] = [
+    "README.md",
+    "vmod.vcc",
+    "docs/filters.md",
+    "docs/permissions.md",
+];
 /// Lines of a failed file's log that are shown.
 const LOG_TAIL: usize = 80;
 
@@ -56,7 +65,76 @@ pub fn main() -> ExitCode {
             trials.push(trial.with_ignored_flag(ignored));
         }
     }
+    trials.extend(documents(&top));
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+/// A test for the VCL of each document that has some.
+fn documents(top: &Path) -> Vec<Trial> {
+    let mut files = vec![top.join("README.md"), top.join("vmod.vcc")];
+    files.extend(paths::files(&top.join("docs"), &["md"]));
+    files.extend(paths::files(&top.join("vcl-examples"), &["md"]));
+    let mut trials = Vec::new();
+    for file in files {
+        let name = file.strip_prefix(top).unwrap_or(&file).display();
+        let name = format!("vcl of {name}");
+        let blocks = match fs::read_to_string(&file) {
+            Ok(text) => vcl::blocks(&text),
+            Err(error) => {
+                let error = format!("{}: {error}", file.display());
+                trials.push(Trial::test(name, move || Err(error.into())));
+                continue;
+            }
+        };
+        let expected = WITH_VCL.iter().any(|known| file == top.join(known));
+        if expected || !blocks.is_empty() {
+            trials.push(Trial::test(name, move || compile(&file, &blocks)));
+        }
+    }
+    trials
+}
+
+/// Where Varnish has its own modules, if pkg-config knows.
+fn varnish_modules() -> Option<String> {
+    let mut command = Command::new("pkg-config");
+    let output = command.args(["--variable=vmoddir", "varnishapi"]).output();
+    let path = String::from_utf8(output.ok()?.stdout).ok()?;
+    Some(path.trim().to_owned()).filter(|path| !path.is_empty())
+}
+
+/// Has varnishd compile each block; the error has the lines of the document.
+fn compile(document: &Path, blocks: &[vcl::Block]) -> Result<(), Failed> {
+    let release = &built()?.release;
+    let modules = varnish_modules().map_or_else(String::new, |path| format!(":{path}"));
+    if blocks.is_empty() {
+        return Err("no VCL in it".into());
+    }
+    let mut complaints = String::new();
+    for block in blocks {
+        let place = format!("{}:{}", document.display(), block.line);
+        let text = vcl::whole(&block.text).map_err(|why| format!("{place}: {why}"))?;
+        let name = format!(
+            "tinykvm-{}-{}.vcl",
+            std::process::id(),
+            place.replace('/', "-")
+        );
+        let file = std::env::temp_dir().join(name);
+        fs::write(&file, &text)?;
+        let mut command = Command::new("varnishd");
+        command.args(["-j", "none", "-C", "-p"]);
+        command.arg(format!("vmod_path={}{modules}", release.display()));
+        let output = command.arg("-f").arg(&file).output();
+        fs::remove_file(&file)?;
+        let output = output.map_err(|error| format!("{command:?}: {error}"))?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr);
+            complaints += &format!("{place}:\n{text}\n{}\n", tail(&said, LOG_TAIL));
+        }
+    }
+    match complaints.as_str() {
+        "" => Ok(()),
+        _ => Err(complaints.into()),
+    }
 }
 
 /// Whether the file asks for KVM; known beforehand, it is listed as ignored and not just found
