@@ -27,8 +27,10 @@ impl Tag {
     }
 }
 
-/// The longest record: Varnish cuts at its parameter `vsl_reclen`, which is 255 as a rule.
+/// The longest record that is written, also if Varnish would take longer ones.
 const RECORD_MAX: usize = 250;
+/// The least that there has to be room for behind a prefix.
+const ROOM_MIN: usize = 16;
 /// What a record begins with, behind its prefix, that goes on with one that was too long.
 const CONTINUED: &str = "...";
 /// The longest prefix.
@@ -42,18 +44,34 @@ fn prefix(text: &str) -> &str {
         .unwrap_or_default()
 }
 
-/// The records of a text: one a line, none for an empty one, and more for one that is too long.
-fn records(text: &str, mut sink: impl FnMut(&str)) {
+/// The longest record now: Varnish cuts at its parameter `vsl_reclen`, the byte behind the text
+/// included. It is 255 as a rule, and 16 at least.
+fn record_max() -> usize {
+    // SAFETY: the parameters are there as long as the process; Varnish changes them at any time.
+    let most = unsafe { (&raw const (*ffi::cache_param).vsl_reclen).read_volatile() };
+    usize::try_from(most).map_or(RECORD_MAX, |most| {
+        most.saturating_sub(1).clamp(ROOM_MIN - 1, RECORD_MAX)
+    })
+}
+
+/// The records of a text, of `most` bytes at most: one a line, none for an empty one, and more for
+/// one that is too long. Where there is no room for a prefix, they go on with dots alone, so that
+/// none can look like the beginning of another text.
+fn records(text: &str, most: usize, mut sink: impl FnMut(&str)) {
     let prefix = prefix(text);
+    let (prefix, next) = match prefix.len() + CONTINUED.len() + ROOM_MIN <= most {
+        true => (prefix, prefix),
+        false => ("", CONTINUED),
+    };
     let lines = text.lines().filter(|line| !line.trim_end().is_empty());
     for (index, line) in lines.enumerate() {
         let (mut start, mut rest) = if index == 0 {
             (String::new(), line)
         } else {
-            (prefix.to_owned(), line)
+            (next.to_owned(), line)
         };
         loop {
-            let room = RECORD_MAX - start.len();
+            let room = most.saturating_sub(start.len()).max(4);
             let end = rest.floor_char_boundary(room);
             if start.is_empty() {
                 sink(&rest[..end]);
@@ -72,14 +90,14 @@ fn records(text: &str, mut sink: impl FnMut(&str)) {
 /// The first record of a text and the further ones.
 pub(crate) fn split(text: &str) -> (String, Vec<String>) {
     let mut all = Vec::new();
-    records(text, |record| all.push(record.to_owned()));
+    records(text, record_max(), |record| all.push(record.to_owned()));
     let rest = all.split_off(all.len().min(1));
     (all.pop().unwrap_or_default(), rest)
 }
 
 /// Writes `text` outside of any transaction, one record a line. Only in the raw log.
 pub fn log_global(tag: Tag, text: &str) {
-    records(text, |record| {
+    records(text, record_max(), |record| {
         let record = c_text(record);
         // SAFETY: a valid string; the function copies it.
         unsafe { ffi::tinykvm_vsl_global(tag.raw(), record.as_ptr()) };
@@ -91,7 +109,7 @@ pub fn log_global(tag: Tag, text: &str) {
 /// # Safety
 /// `vsl` is the log of a transaction of this thread.
 pub(crate) unsafe fn log_to(vsl: *mut ffi::vsl_log, tag: Tag, text: &str) {
-    records(text, |record| {
+    records(text, record_max(), |record| {
         let range = record.as_bytes().as_ptr_range();
         let text = ffi::txt {
             b: range.start.cast(),
@@ -108,7 +126,7 @@ mod tests {
 
     fn seen(text: &str) -> Vec<String> {
         let mut seen = Vec::new();
-        records(text, |record| seen.push(record.to_owned()));
+        records(text, RECORD_MAX, |record| seen.push(record.to_owned()));
         seen
     }
 
@@ -142,5 +160,26 @@ mod tests {
         // Without anything that says whose it is.
         let records = seen(&"y".repeat(600));
         assert!(records[1..].iter().all(|record| record.starts_with("...")));
+    }
+
+    #[test]
+    fn a_short_record_leaves_nothing_out_and_begins_like_no_other_text() {
+        for most in [15, 16, 20, 40, 100, 250] {
+            for length in [0, 1, 10, 255, 256, 511, 1023, 4095] {
+                let text = "p says: ".to_owned() + &"\u{e4}z".repeat(length / 3) + "\ntinykvm q: x";
+                let mut seen: Vec<String> = Vec::new();
+                records(&text, most, |record| seen.push(record.to_owned()));
+                let mut whole = String::new();
+                for (index, record) in seen.iter().enumerate() {
+                    assert!(record.len() <= most, "{record}");
+                    let rest = record.strip_prefix("p says: ").unwrap_or(record);
+                    let marked = index == 0 || rest.len() < record.len() || rest.starts_with("...");
+                    assert!(marked, "{record}");
+                    whole += rest.strip_prefix("...").unwrap_or(rest);
+                }
+                let expected = text.strip_prefix("p says: ").unwrap();
+                assert_eq!(whole, expected.replace('\n', ""), "{most} {length}");
+            }
+        }
     }
 }
