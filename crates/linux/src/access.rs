@@ -67,7 +67,7 @@ pub(crate) const AT_FDCWD: i32 = -100;
 /// Which file is meant.
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
-    /// A directory's descriptor, or [`AT_FDCWD`].
+    /// A directory's descriptor, or `AT_FDCWD`.
     pub(crate) directory: i32,
     /// As the program gave it.
     pub(crate) path: Vec<u8>,
@@ -271,7 +271,7 @@ fn told_path<'a>(
     write: bool,
 ) -> notice::Path<'a> {
     notice::Path {
-        call: context.call.name,
+        call: context.call,
         path: raw,
         target: (raw != target).then_some(target),
         write,
@@ -285,7 +285,7 @@ pub(crate) fn report_change(context: &mut Context<'_>, clean: &[u8]) {
     // What rules of the program's own allow is no news.
     if permissions.is_audit() && found.is_some_and(|(grant, _)| grant.shown.is_empty()) {
         let path = shown(clean);
-        context.host.used(context.call.name, &path, true);
+        context.host.used(context.call, &path, true);
     }
 }
 
@@ -297,7 +297,12 @@ fn place(context: &Context<'_>, clean: &[u8], request: &Request, walked: bool) -
         && let Some(state) = permissions.state()
     {
         return Some(Place::Host(Grant::new(
-            context, state, b"", b"/state", request, true,
+            permissions,
+            state,
+            b"",
+            b"/state",
+            request,
+            true,
         )));
     }
     let found = permissions.find(clean);
@@ -317,7 +322,12 @@ fn place(context: &Context<'_>, clean: &[u8], request: &Request, walked: bool) -
             return Some(Place::Synthetic(node, clean.to_vec()));
         }
         return Some(Place::Host(Grant::new(
-            context, grant, rest, clean, request, walked,
+            permissions,
+            grant,
+            rest,
+            clean,
+            request,
+            walked,
         )));
     }
     if let Some(node) = node {

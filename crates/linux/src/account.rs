@@ -123,7 +123,7 @@ impl Context<'_> {
         if self.guest.hold(held) {
             return Ok(());
         }
-        let call = self.call.name;
+        let call = self.call;
         let request = self.process.forked;
         self.notice(Notice::NoMemory { call, request });
         Err(ENOMEM)

@@ -16,14 +16,10 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long to wait before something is tried again of whose end nobody tells.
+/// Time between two attempts where nothing tells when the next one can succeed.
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// A wait.
-#[allow(
-    dead_code,
-    reason = "there is one thread, and nothing changes by itself"
-)]
 #[derive(Debug, Clone)]
 pub(crate) struct Block {
     /// Monotonic time at which the call is made again at the latest. See

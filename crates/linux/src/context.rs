@@ -8,7 +8,6 @@ use crate::block::{Attempt, Block};
 use crate::errno::{EFAULT, EMFILE, ENAMETOOLONG, ENFILE, ENOENT, ENOLCK, Errno};
 use crate::notice::{Full, Lacking, Notice};
 use crate::process::{Process, State};
-use crate::table::Call;
 use crate::threads::Thread;
 use crate::{Flow, Host};
 
@@ -68,8 +67,8 @@ pub(crate) struct Context<'a> {
     pub(crate) process: &'a mut Process,
     pub(crate) guest: &'a mut dyn Guest,
     pub(crate) host: &'a mut dyn Host,
-    /// The line of the table that is being served.
-    pub(crate) call: &'static Call,
+    /// The name of the call that is being served.
+    pub(crate) call: &'static str,
     /// What earlier attempts of the same call left.
     pub(crate) attempt: Attempt,
     arguments: [u64; 6],
@@ -81,7 +80,7 @@ impl<'a> Context<'a> {
         process: &'a mut Process,
         guest: &'a mut dyn Guest,
         host: &'a mut dyn Host,
-        call: &'static Call,
+        call: &'static str,
         attempt: Attempt,
     ) -> Self {
         let from = guest.registers();
@@ -169,13 +168,13 @@ impl<'a> Context<'a> {
 
     /// Tells the host that the call can't do this here.
     pub(crate) fn lacking(&mut self, what: Lacking) {
-        let call = self.call.name;
+        let call = self.call;
         self.notice(Notice::Lacking { call, what });
     }
 
     /// Tells that there are as many of something as there can be.
     pub(crate) fn full(&mut self, what: Full) {
-        let call = self.call.name;
+        let call = self.call;
         self.notice(Notice::Full { call, what });
     }
 

@@ -21,9 +21,7 @@ use crate::Stream;
 use crate::account;
 use crate::context::{Answer, Context};
 use crate::errno::{EBADF, EMFILE, Errno};
-use crate::lock::Locks;
 use crate::object::Object;
-use crate::process::State;
 
 // Open flags: asm-generic/fcntl.h
 pub(crate) const O_WRONLY: u32 = 1;
@@ -38,7 +36,7 @@ pub(crate) const O_PATH: u32 = 0o10_000_000;
 
 /// Names an open file description.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct DescriptionId(u64);
+pub(crate) struct DescriptionId(pub(crate) u64);
 
 /// An open file description: what one `open` made, and all duplicates share.
 #[derive(Debug, Clone)]
@@ -75,7 +73,6 @@ impl Description {
     }
 
     /// True if calls on it do not wait.
-    #[allow(dead_code, reason = "files do not wait")]
     pub(crate) fn nonblocking(&self) -> bool {
         self.status & O_NONBLOCK != 0
     }
@@ -83,10 +80,10 @@ impl Description {
 
 /// A descriptor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Entry {
-    description: DescriptionId,
+pub(crate) struct Entry {
+    pub(crate) description: DescriptionId,
     /// `FD_CLOEXEC`; remembered only.
-    close_on_exec: bool,
+    pub(crate) close_on_exec: bool,
 }
 
 /// The descriptor table.
@@ -124,12 +121,14 @@ impl Descriptors {
     /// The most that a program can have open: its hard limit, which it cannot raise.
     pub(crate) const MOST: u64 = 1024;
 
-    fn entry(&self, fd: i32) -> Result<Entry, Errno> {
+    /// An open descriptor.
+    pub(crate) fn entry(&self, fd: i32) -> Result<Entry, Errno> {
         let index = usize::try_from(fd).map_err(|_| EBADF)?;
         self.entries.get(index).copied().flatten().ok_or(EBADF)
     }
 
-    fn entry_mut(&mut self, fd: i32) -> Result<&mut Entry, Errno> {
+    /// The same, to change.
+    pub(crate) fn entry_mut(&mut self, fd: i32) -> Result<&mut Entry, Errno> {
         let index = usize::try_from(fd).map_err(|_| EBADF)?;
         self.entries
             .get_mut(index)
@@ -170,7 +169,7 @@ impl Descriptors {
     }
 
     /// A new description, which no descriptor stands for yet.
-    fn add(&mut self, object: Object, status: u32) -> DescriptionId {
+    pub(crate) fn add(&mut self, object: Object, status: u32) -> DescriptionId {
         let id = DescriptionId(self.next);
         self.next += 1;
         self.charge += account::of_object(&object);
@@ -185,7 +184,7 @@ impl Descriptors {
     }
 
     /// Lets a free number stand for a description.
-    fn put(&mut self, number: usize, description: DescriptionId, close_on_exec: bool) {
+    pub(crate) fn put(&mut self, number: usize, description: DescriptionId, close_on_exec: bool) {
         if number >= self.entries.len() {
             self.entries.resize(number + 1, None);
         }
@@ -202,7 +201,7 @@ impl Descriptors {
     }
 
     /// Frees a number. If it was the last one, the description is given back.
-    fn take(&mut self, fd: i32) -> Result<Option<(DescriptionId, Description)>, Errno> {
+    pub(crate) fn take(&mut self, fd: i32) -> Result<Option<(DescriptionId, Description)>, Errno> {
         let id = self.entry(fd)?.description;
         let index = usize::try_from(fd).map_err(|_| EBADF)?;
         if let Some(entry) = self.entries.get_mut(index) {
@@ -212,7 +211,10 @@ impl Descriptors {
     }
 
     /// One reference less. If it was the last one, the description is given back.
-    fn drop_reference(&mut self, id: DescriptionId) -> Option<(DescriptionId, Description)> {
+    pub(crate) fn drop_reference(
+        &mut self,
+        id: DescriptionId,
+    ) -> Option<(DescriptionId, Description)> {
         let open = self.description_mut(id).ok()?;
         open.references = open.references.saturating_sub(1);
         if open.references > 0 {
@@ -224,7 +226,7 @@ impl Descriptors {
     }
 
     /// The lowest free number that is at least `lowest` and below `limit`.
-    fn free(&self, lowest: usize, limit: usize) -> Result<usize, Errno> {
+    pub(crate) fn free(&self, lowest: usize, limit: usize) -> Result<usize, Errno> {
         let mut numbers = lowest..limit;
         numbers
             .find(|&index| self.entries.get(index).is_none_or(Option::is_none))
@@ -248,28 +250,6 @@ impl Descriptors {
         if let Ok(open) = self.description_mut(id) {
             open.references = open.references.saturating_add(1);
         }
-    }
-}
-
-impl State {
-    /// Ends a hold; closes what it stood for if it was the last one.
-    pub(crate) fn release(&mut self, id: DescriptionId) {
-        if let Some((id, closed)) = self.descriptors.drop_reference(id) {
-            closed.object.closed(id, self);
-        }
-    }
-
-    /// Closes a descriptor, and what it stood for if it was the last one.
-    pub(crate) fn close(&mut self, fd: i32) -> Result<(), Errno> {
-        if !self.locks.is_empty()
-            && let Object::File(file) = self.descriptors.get(fd)?.object.clone()
-        {
-            Locks::closed_one(self, &file);
-        }
-        if let Some((id, closed)) = self.descriptors.take(fd)? {
-            closed.object.closed(id, self);
-        }
-        Ok(())
     }
 }
 

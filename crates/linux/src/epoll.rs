@@ -7,11 +7,9 @@ pub(crate) use set::{Key, Set};
 use crate::context::{Answer, Context, check_user_range};
 use crate::descriptor::{DescriptionId, O_CLOEXEC, O_RDWR};
 use crate::errno::{EBADF, EINVAL, ELOOP, ENOSPC, EPERM, Errno};
-use crate::look::{Interest, Look};
 use crate::object::Object;
 use crate::poll::{Limit, borrow_mask};
 use crate::process::State;
-use crate::readiness::{Edges, Events};
 use crate::wire::{duration, u32_at, u64_at};
 
 /// Size of `struct epoll_event`: events and data, packed.
@@ -27,7 +25,7 @@ const MOST_EVENTS: usize = 1024;
 
 /// A set by its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct SetId(usize);
+pub(crate) struct SetId(pub(crate) usize);
 
 impl SetId {
     fn get(self, state: &State) -> Result<&Set<DescriptionId>, Errno> {
@@ -36,39 +34,6 @@ impl SetId {
 
     fn get_mut(self, state: &mut State) -> Result<&mut Set<DescriptionId>, Errno> {
         state.object_mut(self.0)
-    }
-
-    pub(crate) fn look(self, look: &Look<'_>) -> (Events, Edges) {
-        let mut events = Events::NONE;
-        let mut edges = Edges::default();
-        if let Ok(set) = self.get(look.state) {
-            events.set(Events::READABLE, set.is_ready(|id| look.at(id)));
-            edges.input = set
-                .descriptions()
-                .map(|id| look.at(id).1)
-                .fold(0, |sum, one| {
-                    sum.wrapping_add(one.input).wrapping_add(one.output)
-                });
-        }
-        (events, edges)
-    }
-
-    pub(crate) fn interest(self, look: &Look<'_>, interest: &mut Interest) {
-        let Ok(set) = self.get(look.state) else {
-            return;
-        };
-        let outer = interest.known;
-        for (id, wanted, known) in set.active(|id| look.at(id).1) {
-            // What makes up an event of this set was told with it.
-            let all = Events(u32::MAX);
-            interest.known = if outer.is_empty() { known } else { all };
-            look.interest(id, wanted, interest);
-        }
-        interest.known = outer;
-    }
-
-    pub(crate) fn closed(self, state: &mut State) {
-        state.remove_object::<Set<DescriptionId>>(self.0);
     }
 
     /// The sets in this one.
@@ -118,19 +83,6 @@ fn of_description(state: &State, id: DescriptionId) -> Option<SetId> {
     match state.descriptors.description(id).ok()?.object {
         Object::Set(set) => Some(set),
         _ => None,
-    }
-}
-
-/// No set watches a description any more that was closed.
-pub(crate) fn forget(state: &mut State, id: DescriptionId) {
-    for number in state.objects.sets.numbers() {
-        if state
-            .object(number)
-            .is_ok_and(|set: &Set<_>| set.watches(id))
-            && let Ok(set) = state.object_mut::<Set<_>>(number)
-        {
-            set.forget(id);
-        }
     }
 }
 
@@ -259,7 +211,9 @@ fn wait(context: &mut Context<'_>, limit: Limit) -> Answer {
     let set = of_description(context.state(), id).ok_or(EINVAL)?;
     let look = context.look();
     if !set.get(look.state)?.is_ready(|id| look.at(id)) {
-        return limit.wait(context, |look, interest| set.interest(look, interest));
+        return limit.wait(context, |look, interest| {
+            look.interest_in_set(set, interest)
+        });
     }
     // Events are reported once: only into memory that takes them.
     let mut now = set.get(context.state())?.clone();

@@ -26,8 +26,10 @@ use crate::wire::{Record, u32_at, u64_at};
 
 /// Size of the whole frame.
 const FRAME: usize = 440;
+/// Where the context of the interrupted code is, and its size.
 const CONTEXT: usize = 8;
 const CONTEXT_SIZE: usize = 304;
+/// Where what is told of the signal is.
 const INFO: usize = CONTEXT + CONTEXT_SIZE;
 
 /// Offsets in `struct ucontext` (asm-generic/ucontext.h) and its `struct sigcontext_64`.
@@ -80,6 +82,7 @@ impl Process {
     }
 }
 
+/// A signal ends the program.
 fn fatal(number: u32) -> Flow {
     Flow::Signal {
         number: number.cast_signed(),
@@ -229,14 +232,14 @@ fn enter_handler(
 
 /// What goes into a frame besides the registers.
 struct Contents<'a> {
-    action: Action,
-    alternate: AlternateStack,
+    pub(crate) action: Action,
+    pub(crate) alternate: AlternateStack,
     /// The mask to go back to.
-    mask: u64,
-    info: &'a Info,
-    fault: Option<&'a Exception>,
+    pub(crate) mask: u64,
+    pub(crate) info: &'a Info,
+    pub(crate) fault: Option<&'a Exception>,
     /// Address of the vector state; 0 without.
-    vectors: u64,
+    pub(crate) vectors: u64,
 }
 
 /// `None` if the frame cannot be built; then nothing but dead stack was changed.
@@ -381,48 +384,72 @@ fn in_frame_order(from: &Registers) -> [u64; REGISTER_COUNT] {
     ]
 }
 
+/// What a frame says of the code that was interrupted.
+pub(crate) struct Saved {
+    pub(crate) registers: Registers,
+    /// Address of the vector state; 0 without.
+    pub(crate) vectors: u64,
+    /// Its alternate stack, if that makes sense.
+    pub(crate) stack: Option<AlternateStack>,
+    pub(crate) mask: u64,
+}
+
+impl Saved {
+    /// Takes the context of a frame apart. Of the flags that it says, only those count that a
+    /// program may change; the others stay as in `rflags`.
+    pub(crate) fn parse(record: &[u8; CONTEXT_SIZE], rflags: u64) -> Self {
+        let register = |index: usize| u64_at(record, UC_MACHINE + 8 * index);
+        let registers = Registers {
+            r8: register(0),
+            r9: register(1),
+            r10: register(2),
+            r11: register(3),
+            r12: register(4),
+            r13: register(5),
+            r14: register(6),
+            r15: register(7),
+            rdi: register(8),
+            rsi: register(9),
+            rbp: register(10),
+            rbx: register(11),
+            rdx: register(12),
+            rax: register(13),
+            rcx: register(14),
+            rsp: register(15),
+            rip: register(16),
+            rflags: rflags & !RESTORABLE_FLAGS | register(17) & RESTORABLE_FLAGS,
+        };
+        let stack = record[UC_STACK..].first_chunk().map(AlternateStack::parse);
+        Self {
+            registers,
+            vectors: u64_at(record, UC_MACHINE + MC_VECTORS),
+            stack: stack.and_then(Result::ok),
+            mask: u64_at(record, UC_MASK),
+        }
+    }
+}
+
 /// `rt_sigreturn()`: goes back to what the frame below the stack pointer says, as far as a
 /// program may say it. The result is the RAX of the interrupted code.
 pub(crate) fn rt_sigreturn(context: &mut Context<'_>) -> Answer {
     let end = || Failure::Stop(fatal(SIGSEGV));
     let now = *context.guest.registers();
     let record: [u8; CONTEXT_SIZE] = context.read(now.rsp).map_err(|_| end())?;
-    let register = |index: usize| u64_at(&record, UC_MACHINE + 8 * index);
-    let back = Registers {
-        r8: register(0),
-        r9: register(1),
-        r10: register(2),
-        r11: register(3),
-        r12: register(4),
-        r13: register(5),
-        r14: register(6),
-        r15: register(7),
-        rdi: register(8),
-        rsi: register(9),
-        rbp: register(10),
-        rbx: register(11),
-        rdx: register(12),
-        rax: register(13),
-        rcx: register(14),
-        rsp: register(15),
-        rip: register(16),
-        rflags: now.rflags & !RESTORABLE_FLAGS | register(17) & RESTORABLE_FLAGS,
-    };
+    let saved = Saved::parse(&record, now.rflags);
+    let back = saved.registers;
     // A CPU must not be sent to an address that it cannot hold.
     if back.rip >= USER_END {
         return Err(end());
     }
     let current = context.guest.vector_state();
-    let at = u64_at(&record, UC_MACHINE + MC_VECTORS);
-    let state = vectors::from_frame(context.guest, at, &current).ok_or_else(end)?;
+    let state = vectors::from_frame(context.guest, saved.vectors, &current).ok_or_else(end)?;
     if state != current {
         context.guest.set_vector_state(&state);
     }
-    let stack = record[UC_STACK..].first_chunk().map(AlternateStack::parse);
     let signals = &mut context.thread_mut().signals;
-    signals.block(u64_at(&record, UC_MASK));
+    signals.block(saved.mask);
     // As in Linux: not while on it, and nonsense is passed over.
-    if let Some(Ok(stack)) = stack
+    if let Some(stack) = saved.stack
         && !signals.alternate.contains(back.rsp)
     {
         signals.alternate = stack;

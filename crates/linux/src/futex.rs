@@ -85,6 +85,7 @@ fn count(value: i32) -> usize {
     usize::try_from(value).unwrap_or(0)
 }
 
+/// Fails unless a word can be at this address.
 fn check_word(address: u64) -> Result<(), Failure> {
     if !address.is_multiple_of(4) {
         return Err(EINVAL.into());
@@ -92,6 +93,7 @@ fn check_word(address: u64) -> Result<(), Failure> {
     Ok(check_user_range(address, 4)?)
 }
 
+/// The value of a word.
 fn load(context: &Context<'_>, address: u64) -> Result<u32, Failure> {
     Ok(u32::from_le_bytes(context.read(address)?))
 }

@@ -8,7 +8,7 @@ use crate::context::{Answer, Context, Failure, LONGEST_TRANSFER, check_user_rang
 use crate::descriptor::DescriptionId;
 use crate::errno::{EBADF, EFAULT, EINVAL, ENXIO, EOPNOTSUPP, EOVERFLOW, ESPIPE, Errno};
 use crate::network;
-use crate::object::Object;
+use crate::object::{self, Object};
 use crate::wire::u64_at;
 
 /// `UIO_MAXIOV` in linux/uio.h.
@@ -152,16 +152,7 @@ struct Open {
     at: u64,
 }
 
-fn open(context: &Context<'_>, position: Position, write: bool) -> Result<Open, Failure> {
-    open_fd(context, context.int(0), position, write)
-}
-
-fn open_fd(
-    context: &Context<'_>,
-    fd: i32,
-    position: Position,
-    write: bool,
-) -> Result<Open, Failure> {
+fn open(context: &Context<'_>, fd: i32, position: Position, write: bool) -> Result<Open, Failure> {
     let table = &context.state().descriptors;
     let id = table.id(fd)?;
     let open = table.description(id)?;
@@ -200,9 +191,10 @@ fn advance(context: &mut Context<'_>, open: &Open, position: Position, done: u64
 
 /// Reads into parts of guest memory.
 fn receive(context: &mut Context<'_>, parts: &[(u64, u64)], position: Position) -> Answer {
-    let open = open(context, position, false)?;
+    let fd = context.int(0);
+    let open = open(context, fd, position, false)?;
     if open.object.is_socket() {
-        return network::read(context, parts);
+        return network::read(context, fd, parts);
     }
     for &(address, length) in parts {
         check_user_range(address, length)?;
@@ -216,7 +208,7 @@ fn receive(context: &mut Context<'_>, parts: &[(u64, u64)], position: Position) 
         let wanted: u64 = piece.iter().map(|&(_, length)| length).sum();
         let mut bytes = vec![0; usize::try_from(wanted).map_err(|_| EINVAL)?];
         let at = open.at.saturating_add(done);
-        match open.object.read(context, open.id, at, &mut bytes) {
+        match object::read(context, &open.object, open.id, at, &mut bytes) {
             Ok(found) => {
                 let (written, complete) =
                     scatter(context, &piece, &bytes[..found.min(bytes.len())]);
@@ -290,9 +282,10 @@ pub(crate) fn next_piece(parts: &[(u64, u64)], mut done: u64, most: usize) -> Op
 
 /// Writes parts of guest memory.
 fn send(context: &mut Context<'_>, parts: &[(u64, u64)], position: Position) -> Answer {
-    let open = open(context, position, true)?;
+    let fd = context.int(0);
+    let open = open(context, fd, position, true)?;
     if open.object.is_socket() {
-        return network::write(context, parts);
+        return network::write(context, fd, parts);
     }
     for &(address, length) in parts {
         check_user_range(address, length)?;
@@ -310,7 +303,7 @@ fn send(context: &mut Context<'_>, parts: &[(u64, u64)], position: Position) -> 
             break;
         }
         let at = open.at.saturating_add(done);
-        match open.object.write(context, open.id, at, &bytes) {
+        match object::write(context, &open.object, open.id, at, &bytes) {
             Ok(count) => {
                 done += count as u64;
                 // A pipe is asked again, and then says whether the call waits.
@@ -358,19 +351,19 @@ pub(crate) fn copy(
     count: u64,
 ) -> Result<u64, Failure> {
     let at = |start: Option<u64>| start.map_or(Position::Current, Position::At);
-    let source = open_fd(context, from, at(start), false)?;
-    let sink = open_fd(context, to, at(target), true)?;
+    let source = open(context, from, at(start), false)?;
+    let sink = open(context, to, at(target), true)?;
     let (mut done, mut end) = (0, Ok(()));
     while done < count {
         let room = (count - done).min(OUTPUT_PIECE as u64);
         let mut bytes = vec![0; usize::try_from(room).map_err(|_| EINVAL)?];
         let from = source.at.saturating_add(done);
-        let moved = match source.object.read(context, source.id, from, &mut bytes) {
+        let moved = match object::read(context, &source.object, source.id, from, &mut bytes) {
             Ok(0) => break,
             Ok(found) => {
                 bytes.truncate(found);
                 let to = sink.at.saturating_add(done);
-                sink.object.write(context, sink.id, to, &bytes)
+                object::write(context, &sink.object, sink.id, to, &bytes)
             }
             Err(failure) => Err(failure),
         };
@@ -415,7 +408,7 @@ pub(crate) fn lseek(context: &mut Context<'_>) -> Answer {
     let from = match whence {
         SET => 0,
         CURRENT => open.offset,
-        END | DATA | HOLE => open.object.size(context.state())?,
+        END | DATA | HOLE => object::size(context.state(), &open.object)?,
         _ => return Err(EINVAL.into()),
     };
     let from = i64::try_from(from).map_err(|_| EOVERFLOW)?;
@@ -453,10 +446,10 @@ pub(crate) fn ioctl(context: &mut Context<'_>) -> Answer {
             *status = *status & !flag | if on { flag } else { 0 };
             Ok(0)
         }
-        _ => match open.object.clone().ioctl(context, request) {
-            Ok(value) => Ok(value),
-            Err(failure) => Err(failure),
-        },
+        _ => {
+            let object = open.object.clone();
+            object::ioctl_of(context, &object, fd, request, argument)
+        }
     }
 }
 

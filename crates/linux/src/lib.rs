@@ -29,6 +29,7 @@ mod access;
 mod account;
 mod block;
 mod clone;
+mod close;
 mod connect_rules;
 mod context;
 mod descriptor;

@@ -23,13 +23,12 @@ use crate::context::{Answer, Context, Failure};
 use crate::descriptor::DescriptionId;
 use crate::errno::{EACCES, EAGAIN, EBADF, EINTR, EINVAL, ENOLCK, Errno};
 use crate::object::{HostFile, Object};
-use crate::process::State;
 use crate::wire::{Record, u64_at};
 use ranges::Ranges;
 
 /// Who owns a lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Owner {
+pub(crate) enum Owner {
     /// The program, of a file: device and number.
     Program((u32, u32), u64),
     /// An open file description, for record locks.
@@ -40,40 +39,39 @@ enum Owner {
 
 /// What an owner has.
 #[derive(Debug, Clone)]
-struct Held {
+pub(crate) struct Held {
     /// Its descriptor on the file.
-    file: Arc<OwnedFd>,
+    pub(crate) file: Arc<OwnedFd>,
     /// That is open for writing, too.
-    writable: bool,
+    pub(crate) writable: bool,
     /// The records that it has locked.
-    ranges: Ranges,
+    pub(crate) ranges: Ranges,
 }
 
 /// The locks of a program.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Locks(BTreeMap<Owner, Held>);
+pub(crate) struct Locks(pub(crate) BTreeMap<Owner, Held>);
 
 /// The most owners, and the most records that they have locked together.
-const MOST: usize = 1024;
+pub(crate) const MOST: usize = 1024;
 
 impl Locks {
     /// Gives up what a description had, and what the program had on its file.
-    pub(crate) fn closed(state: &mut State, id: DescriptionId, file: &HostFile) {
-        if state.locks.0.is_empty() {
+    pub(crate) fn closed(&mut self, id: DescriptionId, file: &HostFile) {
+        if self.0.is_empty() {
             return;
         }
-        state.locks.0.remove(&Owner::Description(id));
-        state.locks.0.remove(&Owner::Whole(id));
-        Self::closed_one(state, file);
+        self.0.remove(&Owner::Description(id));
+        self.0.remove(&Owner::Whole(id));
+        self.closed_one(file);
     }
 
     /// Gives up what the program had on a file of which it closes any descriptor, as POSIX says.
-    pub(crate) fn closed_one(state: &mut State, file: &HostFile) {
-        if !state.locks.0.is_empty()
+    pub(crate) fn closed_one(&mut self, file: &HostFile) {
+        if !self.0.is_empty()
             && let Ok(found) = file.metadata()
         {
-            let owner = Owner::Program(found.device, found.inode);
-            state.locks.0.remove(&owner);
+            self.0.remove(&Owner::Program(found.device, found.inode));
         }
     }
 
@@ -82,7 +80,8 @@ impl Locks {
         self.0.is_empty()
     }
 
-    fn records(&self) -> usize {
+    /// How many records are locked.
+    pub(crate) fn records(&self) -> usize {
         self.0.values().map(|held| held.ranges.count()).sum()
     }
 }
@@ -194,8 +193,7 @@ const OFD_GETLK: u32 = 36;
 const OFD_SETLKW: u32 = 38;
 
 /// `fcntl` with record locks.
-pub(crate) fn record(context: &mut Context<'_>, fd: i32, command: u32) -> Answer {
-    let address = context.word(2);
+pub(crate) fn record(context: &mut Context<'_>, fd: i32, command: u32, address: u64) -> Answer {
     let bytes: [u8; 32] = context.read(address)?;
     let id = context.state().descriptors.id(fd)?;
     let open = context.state().descriptors.get(fd)?.clone();

@@ -63,7 +63,7 @@ pub(crate) fn brk(context: &mut Context<'_>) -> Answer {
     let end = context.guest.set_heap_end(wanted);
     // Asking where it is is no attempt: that is done with 0.
     if end < wanted {
-        let (call, length) = (context.call.name, wanted - end);
+        let (call, length) = (context.call, wanted - end);
         context.notice(Notice::NoMapping { call, length });
     }
     Ok(end)

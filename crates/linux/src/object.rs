@@ -19,22 +19,19 @@ use crate::context::{Answer, Context, Failure};
 use crate::descriptor::DescriptionId;
 use crate::epoll::SetId;
 use crate::errno::{EBADF, EINVAL, EISDIR, ENOTTY, Errno};
-use crate::look::{Interest, Look};
+use crate::memfd::MemoryFile;
+use crate::network;
 use crate::network::{PairEnd, SocketId};
 use crate::process::State;
-use crate::readiness::{Edges, Events};
-use crate::stat::{Metadata, S_IFSOCK};
-use crate::synthetic::Node;
-use crate::{epoll, lock, network};
+use crate::stat::{Metadata, S_IFREG, S_IFSOCK};
 
 pub(crate) use counter::{CounterId, eventfd, eventfd2};
 pub(crate) use device::Device;
 pub(crate) use directory::{Directory, Name};
-pub(crate) use file::{HostFile, metadata as host_metadata};
-pub(crate) use memory_file::{MemoryFileId, memfd_create};
+pub(crate) use file::{HostFile, host_metadata};
+pub(crate) use memory_file::{MemoryFileId, allocate, memfd_create};
 pub(crate) use pipe::{PipeEnd, pipe, pipe2};
 pub(crate) use signals::{SignalSet, SignalSetId, signalfd, signalfd4};
-pub(crate) use stream::is_terminal;
 pub(crate) use timer::{TimerId, timerfd_create, timerfd_gettime, timerfd_settime};
 
 /// What a descriptor stands for. A clone is the same object.
@@ -116,186 +113,145 @@ impl Object {
     pub(crate) fn is_socket(&self) -> bool {
         matches!(self, Self::Pair(_) | Self::Socket(_))
     }
+}
 
-    /// Reads at most `out.len()` bytes (`OUTPUT_PIECE` at most) from position `at`. Less than
-    /// asked for ends the call; 0 is the end. May block.
-    pub(crate) fn read(
-        &self,
-        context: &mut Context<'_>,
-        id: DescriptionId,
-        at: u64,
-        out: &mut [u8],
-    ) -> Result<usize, Failure> {
-        match self {
-            Self::Input => Ok(0),
-            Self::Output(_) => Err(EBADF.into()),
-            Self::Device(device) => Ok(device.read(out)?),
-            Self::Pipe(end) => end.read(context, id, out),
-            Self::Counter(counter) => counter.read(context, id, out),
-            Self::Timer(timer) => timer.read(context, id, out),
-            Self::Signals(set) => set.read(context, id, out),
-            Self::MemoryFile(file) => Ok(file.read(context.state(), at, out)?),
-            Self::Set(_) | Self::Pair(_) | Self::Socket(_) => Err(EINVAL.into()),
-            Self::File(file) => Ok(file.read(at, out)?),
-            Self::Directory(_) => Err(EISDIR.into()),
-            Self::Text(text) => Ok(text.read(at, out)),
-        }
+/// Reads at most `out.len()` bytes (`OUTPUT_PIECE` at most) from position `at`. Less than asked for
+/// ends the call; 0 is the end. May block.
+pub(crate) fn read(
+    context: &mut Context<'_>,
+    object: &Object,
+    id: DescriptionId,
+    at: u64,
+    out: &mut [u8],
+) -> Result<usize, Failure> {
+    match object {
+        Object::Input => Ok(0),
+        Object::Output(_) => Err(EBADF.into()),
+        Object::Device(device) => Ok(device.read(out)?),
+        Object::Pipe(end) => pipe::read(context, *end, id, out),
+        Object::Counter(counter) => counter::read(context, *counter, id, out),
+        Object::Timer(timer) => timer::read(context, *timer, id, out),
+        Object::Signals(set) => signals::read(context, *set, id, out),
+        Object::MemoryFile(file) => Ok(memory_file::read(context.state(), *file, at, out)?),
+        Object::Set(_) | Object::Pair(_) | Object::Socket(_) => Err(EINVAL.into()),
+        Object::File(file) => Ok(file.read(at, out)?),
+        Object::Directory(_) => Err(EISDIR.into()),
+        Object::Text(text) => Ok(text.read(at, out)),
     }
+}
 
-    /// Writes bytes (`OUTPUT_PIECE` at most) at position `at`. Less than given ends the call. May
-    /// block.
-    pub(crate) fn write(
-        &self,
-        context: &mut Context<'_>,
-        id: DescriptionId,
-        at: u64,
-        bytes: &[u8],
-    ) -> Result<usize, Failure> {
-        match self {
-            Self::Input => Err(EBADF.into()),
-            Self::Output(stream) => Ok(stream::write(context, *stream, bytes)),
-            Self::Device(device) => Ok(device.write(bytes)?),
-            Self::Pipe(end) => end.write(context, id, bytes),
-            Self::Counter(counter) => counter.write(context, id, bytes),
-            Self::MemoryFile(file) => {
-                context.check_memory(file.growth(context.state(), at, bytes.len())?)?;
-                Ok(file.write(context.state_mut(), at, bytes)?)
-            }
-            Self::Timer(_) | Self::Signals(_) | Self::Set(_) | Self::Pair(_) | Self::Socket(_) => {
-                Err(EINVAL.into())
-            }
-            Self::File(file) => file::write(context, file, id, at, bytes),
-            Self::Directory(_) | Self::Text(_) => Err(EBADF.into()),
-        }
+/// Writes bytes (`OUTPUT_PIECE` at most) at position `at`. Less than given ends the call. May
+/// block.
+pub(crate) fn write(
+    context: &mut Context<'_>,
+    object: &Object,
+    id: DescriptionId,
+    at: u64,
+    bytes: &[u8],
+) -> Result<usize, Failure> {
+    match object {
+        Object::Input => Err(EBADF.into()),
+        Object::Output(stream) => Ok(stream::write(context, *stream, bytes)),
+        Object::Device(device) => Ok(device.write(bytes)?),
+        Object::Pipe(end) => pipe::write(context, *end, id, bytes),
+        Object::Counter(counter) => counter::write(context, *counter, id, bytes),
+        Object::MemoryFile(file) => memory_file::write(context, *file, at, bytes),
+        Object::Timer(_)
+        | Object::Signals(_)
+        | Object::Set(_)
+        | Object::Pair(_)
+        | Object::Socket(_) => Err(EINVAL.into()),
+        Object::File(file) => file::write_to_file(context, file, id, at, bytes),
+        Object::Directory(_) | Object::Text(_) => Err(EBADF.into()),
     }
+}
 
-    /// Where `lseek` finds the end.
-    pub(crate) fn size(&self, state: &State) -> Result<u64, Errno> {
-        match self {
-            Self::MemoryFile(file) => Ok(file.get(state)?.size()),
-            Self::File(file) => file.size(),
-            Self::Directory(_) => Err(EINVAL),
-            _ => Ok(0),
-        }
+/// Where `lseek` finds the end.
+pub(crate) fn size(state: &State, object: &Object) -> Result<u64, Errno> {
+    match object {
+        Object::MemoryFile(file) => Ok(state.object::<MemoryFile>(file.0)?.size()),
+        Object::File(file) => file.size(),
+        Object::Directory(_) => Err(EINVAL),
+        _ => Ok(0),
     }
+}
 
-    /// What can be done with it now without waiting, and how often something happened to it.
-    pub(crate) fn look(&self, look: &Look<'_>) -> (Events, Edges) {
-        let always = |events| (events, Edges::default());
-        match self {
-            // At its end, and so readable.
-            Self::Input => always(Events::READABLE),
-            // Always takes more.
-            Self::Output(_) => always(Events::WRITABLE),
-            Self::Device(_)
-            | Self::MemoryFile(_)
-            | Self::File(_)
-            | Self::Directory(_)
-            | Self::Text(_) => always(Events::READABLE | Events::WRITABLE),
-            Self::Pipe(end) => end.look(look),
-            Self::Counter(counter) => counter.look(look),
-            Self::Timer(timer) => timer.look(look),
-            Self::Signals(set) => set.look(look),
-            Self::Set(set) => set.look(look),
-            Self::Pair(end) => end.look(look),
-            Self::Socket(socket) => socket.look(look),
-        }
-    }
-
-    /// Adds what could bring one of the events about, beside a change of the state.
-    pub(crate) fn interest(&self, look: &Look<'_>, wanted: Events, interest: &mut Interest) {
-        match self {
-            Self::Timer(timer) => timer.interest(look, interest),
-            Self::Set(set) => set.interest(look, interest),
-            Self::Socket(socket) => socket.interest(look, wanted, interest),
-            _ => {}
-        }
-    }
-
-    /// What `stat` says.
-    pub(crate) fn metadata(&self, context: &Context<'_>) -> Result<Metadata, Failure> {
-        match self {
-            Self::Input => Ok(stream::metadata(context, None)),
-            Self::Output(stream) => Ok(stream::metadata(context, Some(*stream))),
-            Self::Device(device) => Ok(device.metadata()),
-            Self::Pipe(end) => Ok(end.metadata()),
-            // An anonymous inode: no type.
-            Self::Counter(_) | Self::Timer(_) | Self::Signals(_) | Self::Set(_) => Ok(Metadata {
+/// What `stat` says.
+pub(crate) fn metadata_of(context: &Context<'_>, object: &Object) -> Result<Metadata, Failure> {
+    match object {
+        Object::Input => Ok(stream::metadata(context, None)),
+        Object::Output(stream) => Ok(stream::metadata(context, Some(*stream))),
+        Object::Device(device) => Ok(device.metadata()),
+        Object::Pipe(end) => Ok(end.metadata()),
+        // An anonymous inode: no type.
+        Object::Counter(_) | Object::Timer(_) | Object::Signals(_) | Object::Set(_) => {
+            Ok(Metadata {
                 inode: 5,
                 ..Metadata::own(0o600)
-            }),
-            Self::MemoryFile(file) => Ok(file.metadata(context.state())?),
-            Self::Pair(end) => Ok(Metadata {
-                inode: end.inode(),
-                ..Metadata::own(S_IFSOCK | 0o777)
-            }),
-            Self::Socket(socket) => Ok(Metadata {
-                inode: socket.inode(),
-                ..Metadata::own(S_IFSOCK | 0o777)
-            }),
-            Self::File(file) => Ok(file.metadata()?),
-            Self::Directory(directory) => Ok(directory.metadata()?),
-            Self::Text(text) => Ok(Node::text_metadata(&text.path)),
+            })
         }
+        Object::MemoryFile(file) => Ok(file.metadata(context.state().object(file.0)?)),
+        Object::Pair(end) => Ok(Metadata {
+            inode: end.inode(),
+            ..Metadata::own(S_IFSOCK | 0o777)
+        }),
+        Object::Socket(socket) => Ok(Metadata {
+            inode: socket.inode(),
+            ..Metadata::own(S_IFSOCK | 0o777)
+        }),
+        Object::File(file) => Ok(file.metadata()?),
+        Object::Directory(directory) => Ok(directory.metadata()?),
+        Object::Text(text) => Ok(Metadata::made_up(S_IFREG | 0o444, &text.path)),
     }
+}
 
-    /// Requests of `ioctl` that not everything answers.
-    pub(crate) fn ioctl(&self, context: &mut Context<'_>, request: u32) -> Answer {
-        match self {
-            Self::Input => stream::ioctl(context, None, request),
-            Self::Output(stream) => stream::ioctl(context, Some(*stream), request),
-            Self::Pipe(end) => end.ioctl(context, request),
-            Self::Pair(_) | Self::Socket(_) => network::ioctl(context, request),
-            Self::File(file) => file::ioctl(context, file, request),
-            _ => Err(ENOTTY.into()),
-        }
+/// Requests of `ioctl` that not everything answers.
+pub(crate) fn ioctl_of(
+    context: &mut Context<'_>,
+    object: &Object,
+    fd: i32,
+    request: u32,
+    argument: u64,
+) -> Answer {
+    match object {
+        Object::Input => stream::ioctl(context, None, request, argument),
+        Object::Output(stream) => stream::ioctl(context, Some(*stream), request, argument),
+        Object::Pipe(end) => pipe::ioctl(context, *end, request, argument),
+        Object::Pair(_) | Object::Socket(_) => network::ioctl(context, fd, request, argument),
+        Object::File(file) => file::ioctl_of_file(context, file, fd, request, argument),
+        _ => Err(ENOTTY.into()),
     }
+}
 
-    /// Commands of `fcntl` that not everything answers.
-    pub(crate) fn fcntl(&self, context: &mut Context<'_>, _fd: i32, command: u32) -> Answer {
-        match self {
-            Self::Pipe(end) => end.fcntl(context, command),
-            Self::MemoryFile(file) => file.fcntl(context, command),
-            _ => Err(EINVAL.into()),
-        }
+/// Commands of `fcntl` that not everything answers.
+pub(crate) fn fcntl_of(
+    context: &mut Context<'_>,
+    object: &Object,
+    command: u32,
+    argument: u32,
+) -> Answer {
+    match object {
+        Object::Pipe(end) => pipe::fcntl(context, *end, command, argument),
+        Object::MemoryFile(file) => memory_file::fcntl(context, *file, command, argument),
+        _ => Err(EINVAL.into()),
     }
+}
 
-    /// `ftruncate` of something that is open for writing.
-    pub(crate) fn truncate(&self, context: &mut Context<'_>, length: u64) -> Answer {
-        match self {
-            Self::File(file) => {
-                rustix::fs::ftruncate(file.host(), length).map_err(Errno::from)?;
-                Ok(0)
-            }
-            Self::MemoryFile(file) => file.truncate(context, length),
-            _ => Err(EINVAL.into()),
+/// `ftruncate` of something that is open for writing.
+pub(crate) fn truncate_open(context: &mut Context<'_>, object: &Object, length: u64) -> Answer {
+    match object {
+        Object::File(file) => {
+            rustix::fs::ftruncate(file.host(), length).map_err(Errno::from)?;
+            Ok(0)
         }
-    }
-
-    /// The last descriptor of its description was closed.
-    pub(crate) fn closed(self, id: DescriptionId, state: &mut State) {
-        epoll::forget(state, id);
-        match self {
-            Self::Input
-            | Self::Output(_)
-            | Self::Device(_)
-            | Self::Directory(_)
-            | Self::Text(_) => {}
-            Self::File(file) => lock::Locks::closed(state, id, &file),
-            Self::Pipe(end) => end.closed(state),
-            Self::Counter(counter) => counter.closed(state),
-            Self::Timer(timer) => timer.closed(state),
-            Self::Signals(set) => set.closed(state),
-            Self::Set(set) => set.closed(state),
-            Self::MemoryFile(file) => file.closed(state),
-            Self::Pair(end) => end.closed(state),
-            Self::Socket(socket) => socket.closed(state),
-        }
+        Object::MemoryFile(file) => memory_file::truncate(context, *file, length),
+        _ => Err(EINVAL.into()),
     }
 }
 
 impl Text {
-    fn read(&self, at: u64, out: &mut [u8]) -> usize {
+    /// Reads at a position.
+    pub(crate) fn read(&self, at: u64, out: &mut [u8]) -> usize {
         let start = usize::try_from(at).unwrap_or(usize::MAX);
         let rest = self.bytes.get(start..).unwrap_or_default();
         let count = out.len().min(rest.len());

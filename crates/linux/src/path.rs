@@ -9,13 +9,14 @@ mod look;
 mod metadata;
 mod open;
 
+pub(crate) use crate::stat::fstat;
 pub(crate) use change::{
     link, linkat, mkdir, mkdirat, mknod, mknodat, rename, renameat, renameat2, rmdir, symlink,
     symlinkat, unlink, unlinkat,
 };
 pub(crate) use contents::{
-    copy_file_range, fadvise, fallocate, ftruncate, sendfile, splice, sync, sync_file, truncate,
-    unsupported,
+    copy_file_range, fadvise, fallocate, fdatasync, fsync, ftruncate, readahead, sendfile, splice,
+    sync, syncfs, truncate, unsupported,
 };
 pub(crate) use directory::{chdir, fchdir, getcwd, getdents, getdents64};
 pub(crate) use look::{
@@ -23,7 +24,8 @@ pub(crate) use look::{
     statx,
 };
 pub(crate) use metadata::{
-    chmod, chmod_at, chown, chown_at, fchmod, fchown, utime, utimensat, utimes,
+    chmod, chown, fchmod, fchmodat, fchmodat2, fchown, fchownat, futimesat, lchown, utime,
+    utimensat, utimes,
 };
 pub(crate) use open::{creat, open, openat, openat2};
 

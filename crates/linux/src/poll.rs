@@ -37,7 +37,7 @@ impl Limit {
     }
 
     /// What is left of the time.
-    fn left(self, context: &mut Context<'_>) -> Duration {
+    pub(crate) fn left(self, context: &mut Context<'_>) -> Duration {
         let Some(time) = self.0 else {
             return Duration::ZERO;
         };

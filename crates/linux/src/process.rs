@@ -19,7 +19,7 @@ use crate::signal::Signals;
 use crate::system::{DEFAULT_LIMITS, Limit};
 use crate::threads::{Thread, Threads};
 use crate::timer::Timers;
-use crate::{Flow, Host, table, thread};
+use crate::{Flow, Host, Stream, table, thread};
 
 /// The only process of a guest, and its first thread. (0 is never a process in Linux, and some
 /// programs take it for an error.)
@@ -57,8 +57,15 @@ pub struct ProcessOptions {
     /// What it may have of the host.
     pub permissions: Arc<Permissions>,
     /// An audit: memory that is written and executed is possible in the guest, and
-    /// [`Host::exec_memory`] is told about it.
+    /// [`Host::exec_memory`](crate::Host::exec_memory) is told about it.
     pub audit_exec_memory: bool,
+}
+
+impl ProcessOptions {
+    /// Whether this is a terminal: input (`None`) or one of the outputs.
+    pub(crate) fn is_terminal(&self, stream: Option<Stream>) -> bool {
+        self.terminal && stream != Some(Stream::Err)
+    }
 }
 
 impl Default for ProcessOptions {
@@ -97,11 +104,11 @@ pub(crate) struct State {
     /// Time in which no thread could run, which is no processor time.
     pub(crate) idle: Duration,
     /// Monotonic time of the freeze, until the program goes on.
-    frozen: Option<Duration>,
+    pub(crate) frozen: Option<Duration>,
     /// What the host held at the freeze beside objects.
-    beside_at_freeze: u64,
+    pub(crate) beside_at_freeze: u64,
     /// Counts changes of what calls can wait for.
-    generation: u64,
+    pub(crate) generation: u64,
 }
 
 impl State {
@@ -304,7 +311,7 @@ impl Process {
     #[must_use]
     pub fn waits_in(&self) -> Option<&'static str> {
         let waiting = self.state().thread().wait.as_ref()?;
-        Some(waiting.call.name)
+        table::find(u32::from(waiting.call)).map(|call| call.name)
     }
 
     /// How the program was started.

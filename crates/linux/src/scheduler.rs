@@ -23,7 +23,7 @@ use tinykvm::Guest;
 use crate::block::{Attempt, Block, HostPoll, Wait};
 use crate::context::{Answer, Context, Failure};
 use crate::process::{Process, State};
-use crate::table::Call;
+use crate::table::{self, Call};
 use crate::threads::{Thread, Waiting};
 use crate::{Flow, Host, frame};
 
@@ -62,7 +62,7 @@ impl Process {
         attempt: Attempt,
     ) -> Result<Turn, Flow> {
         let generation = self.state().generation();
-        let mut context = Context::new(self, guest, host, call, attempt);
+        let mut context = Context::new(self, guest, host, call.name, attempt);
         let answer = (call.handler)(&mut context);
         context.tell_if_full(&answer);
         let attempt = context.attempt;
@@ -100,7 +100,7 @@ impl Process {
                 let threads = &mut self.state_mut().threads;
                 let order = threads.next_wait();
                 threads.current.wait = Some(Waiting {
-                    call,
+                    call: call.number,
                     block,
                     attempt,
                     generation,
@@ -233,7 +233,11 @@ impl Process {
             again: true,
             ..waiting.attempt
         };
-        self.attempt(guest, host, waiting.call, attempt)
+        match parked(waiting.call) {
+            Some(call) => self.attempt(guest, host, call, attempt),
+            // It was found when it was made.
+            None => Ok(Turn::Keep),
+        }
     }
 
     /// Queues the threads whose wait is over, and sends the signals of timers.
@@ -367,6 +371,15 @@ enum Idle {
     Yield,
     /// The guest does not go on.
     End(Flow),
+}
+
+/// The call that a thread waits in.
+fn parked(number: u16) -> Option<&'static Call> {
+    #[cfg(test)]
+    if number == tests::LATER.number {
+        return Some(&tests::LATER);
+    }
+    table::find(u32::from(number))
 }
 
 fn host_polls(thread: &Thread) -> impl Iterator<Item = (u32, HostPoll)> {

@@ -3,6 +3,7 @@
 
 use crate::context::{Answer, Context};
 use crate::errno::{EFAULT, EINVAL, ENOMEM, EPERM, Errno};
+use crate::object::{SignalSet, SignalSetId};
 use crate::pending::Pending;
 use crate::process::{FORKED_ID, PROCESS_ID, State};
 use crate::threads::Thread;
@@ -133,6 +134,12 @@ impl State {
     pub(crate) fn deliverable_set(&self, thread: &Thread) -> u64 {
         let pending = thread.signals.pending.set() | self.signals.pending.set();
         pending & !thread.signals.blocked
+    }
+
+    /// The signals of a `signalfd` that the running thread could take.
+    pub(crate) fn signals_of(&self, set: SignalSetId) -> u64 {
+        let set = self.object::<SignalSet>(set.0).map_or(0, |set| set.0);
+        set & (self.signals.pending.set() | self.thread().signals.pending.set())
     }
 
     /// The pending signals that do something to a thread.

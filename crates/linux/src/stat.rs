@@ -66,6 +66,17 @@ impl Metadata {
         }
     }
 
+    /// Something that is made up for the program, and root's. Each path has a number of its own.
+    pub(crate) fn made_up(mode: u32, path: &[u8]) -> Self {
+        Self {
+            inode: number_of(path),
+            links: if mode & S_IFMT == S_IFDIR { 2 } else { 1 },
+            user: 0,
+            group: 0,
+            ..Self::own(mode)
+        }
+    }
+
     /// True if both are about one file.
     pub(crate) fn same_file(&self, other: &Self) -> bool {
         (self.device, self.inode) == (other.device, other.inode)
@@ -133,21 +144,28 @@ impl Metadata {
     }
 }
 
+/// A number that stays the same for a path (FNV-1a).
+pub(crate) fn number_of(path: &[u8]) -> u64 {
+    let step = |hash: u64, &byte: &u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    path.iter().fold(0xcbf2_9ce4_8422_2325, step) >> 1 | 1 << 32
+}
+
 /// A device number as `struct stat` has it (`new_encode_dev` in linux/kdev_t.h).
 fn device_number((major, minor): (u32, u32)) -> u64 {
     let (major, minor) = (u64::from(major), u64::from(minor));
     minor & 0xff | major << 8 | (minor & !0xff) << 12
 }
 
-/// The object behind the descriptor in argument 0.
-pub(crate) fn of_descriptor(context: &Context<'_>) -> Result<Metadata, Failure> {
-    let object = &context.state().descriptors.get(context.int(0))?.object;
-    object.metadata(context)
+/// What a descriptor stands for.
+pub(crate) fn of_descriptor(context: &Context<'_>, fd: i32) -> Result<Metadata, Failure> {
+    let object = &context.state().descriptors.get(fd)?.object;
+    crate::object::metadata_of(context, object)
 }
 
 /// `fstat(fd, buffer)`
 pub(crate) fn fstat(context: &mut Context<'_>) -> Answer {
-    let found = of_descriptor(context)?;
-    context.write(context.word(1), found.stat().as_bytes())?;
+    let (fd, buffer) = (context.int(0), context.word(1));
+    let found = of_descriptor(context, fd)?;
+    context.write(buffer, found.stat().as_bytes())?;
     Ok(0)
 }

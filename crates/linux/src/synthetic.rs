@@ -180,12 +180,7 @@ impl Node {
         matches!(self, Self::Device(_) | Self::Descriptor(_))
     }
 
-    /// What `stat` says about the text at a path.
-    pub(crate) fn text_metadata(path: &[u8]) -> Metadata {
-        Self::Text(Text::Empty).metadata(path)
-    }
-
-    /// What `stat` says. Each path has a number of its own.
+    /// What `stat` says.
     pub(crate) fn metadata(&self, path: &[u8]) -> Metadata {
         let mode = match self {
             Self::Text(_) => S_IFREG | 0o444,
@@ -193,20 +188,8 @@ impl Node {
             Self::Link(_) | Self::Descriptor(_) => S_IFLNK | 0o777,
             Self::Directory(_) => S_IFDIR | 0o555,
         };
-        Metadata {
-            inode: number_of(path),
-            links: if self.is_directory() { 2 } else { 1 },
-            user: 0,
-            group: 0,
-            ..Metadata::own(mode)
-        }
+        Metadata::made_up(mode, path)
     }
-}
-
-/// A number that stays the same for a path (FNV-1a).
-pub(crate) fn number_of(path: &[u8]) -> u64 {
-    let step = |hash: u64, &byte: &u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    path.iter().fold(0xcbf2_9ce4_8422_2325, step) >> 1 | 1 << 32
 }
 
 #[cfg(test)]

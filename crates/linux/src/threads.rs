@@ -13,7 +13,6 @@ use crate::block::{Attempt, Block};
 use crate::pending::Pending;
 use crate::process::PROCESS_ID;
 use crate::signal::{AlternateStack, UNSTOPPABLE};
-use crate::table::Call;
 
 /// Highest number of a thread (`PID_MAX_LIMIT` in linux/threads.h); a futex has room for more.
 const LAST_ID: u32 = 1 << 22;
@@ -42,7 +41,8 @@ impl ThreadSignals {
 /// A call that waits for its answer.
 #[derive(Debug, Clone)]
 pub(crate) struct Waiting {
-    pub(crate) call: &'static Call,
+    /// Its number.
+    pub(crate) call: u16,
     pub(crate) block: Block,
     pub(crate) attempt: Attempt,
     /// The generation of the state at the last attempt.

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::block::Block;
-use crate::context::{Answer, Context, Failure};
-use crate::errno::{EINVAL, EOPNOTSUPP, EPERM};
+use crate::context::{Answer, Context};
+use crate::errno::{EINVAL, EOPNOTSUPP, EPERM, Errno};
 use crate::signal::is_self;
 use crate::wire::{Record, duration, timespec, timeval};
 
@@ -23,7 +23,7 @@ pub(crate) enum Clock {
 }
 
 /// The clock of a number (linux/time.h).
-pub(crate) fn clock(id: i32) -> Result<Clock, Failure> {
+pub(crate) fn clock(id: i32) -> Result<Clock, Errno> {
     match id {
         // REALTIME, REALTIME_COARSE, REALTIME_ALARM, TAI (nobody told us about leap seconds)
         0 | 5 | 8 | 11 => Ok(Clock::Realtime),
@@ -32,7 +32,7 @@ pub(crate) fn clock(id: i32) -> Result<Clock, Failure> {
         2 | 3 => Ok(Clock::Processor),
         // The clock of a process or thread: !number << 3 | thread ? 4 : 0 | kind, kind < 3
         id if id < 0 && id & 3 < 3 && is_own(!(id >> 3)) => Ok(Clock::Processor),
-        _ => Err(EINVAL.into()),
+        _ => Err(EINVAL),
     }
 }
 

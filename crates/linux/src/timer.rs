@@ -26,16 +26,16 @@ const INTERVAL_SIGNALS: [u32; 3] = [14, 26, 27];
 
 /// When a timer expires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Schedule {
+pub(crate) struct Schedule {
     /// Monotonic time; `None`: it does not run.
-    next: Option<Duration>,
+    pub(crate) next: Option<Duration>,
     /// Zero: once.
-    interval: Duration,
+    pub(crate) interval: Duration,
 }
 
 impl Schedule {
     /// How often it has expired by `now`; it goes on with the next time after that.
-    fn expire(&mut self, now: Duration) -> u64 {
+    pub(crate) fn expire(&mut self, now: Duration) -> u64 {
         let Some(next) = self.next.filter(|&next| next <= now) else {
             return 0;
         };
@@ -50,7 +50,8 @@ impl Schedule {
         u64::try_from(times).unwrap_or(u64::MAX)
     }
 
-    fn left(&self, now: Duration) -> Duration {
+    /// The time until it expires; zero if it does not run.
+    pub(crate) fn left(&self, now: Duration) -> Duration {
         // One that is due and has not been looked at yet still runs.
         let least = Duration::from_nanos(1);
         self.next
@@ -60,23 +61,23 @@ impl Schedule {
 
 /// A timer of `timer_create`.
 #[derive(Debug, Clone)]
-struct Timer {
-    clock: Clock,
+pub(crate) struct Timer {
+    pub(crate) clock: Clock,
     /// `None`: it sends nothing (`SIGEV_NONE`).
-    target: Option<Target>,
-    signal: u32,
-    value: u64,
-    schedule: Schedule,
+    pub(crate) target: Option<Target>,
+    pub(crate) signal: u32,
+    pub(crate) value: u64,
+    pub(crate) schedule: Schedule,
     /// Of the last signal that was delivered.
-    overrun: u32,
+    pub(crate) overrun: u32,
 }
 
 /// All timers of a program.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Timers {
-    intervals: [Schedule; 3],
-    posix: BTreeMap<u32, Timer>,
-    next_id: u32,
+    pub(crate) intervals: [Schedule; 3],
+    pub(crate) posix: BTreeMap<u32, Timer>,
+    pub(crate) next_id: u32,
 }
 
 impl Timers {

@@ -10,7 +10,7 @@ use super::{Place, Request, Right, Standing};
 use crate::context::{Context, Failure};
 use crate::errno::{EACCES, EBUSY, ELOOP, ENOENT, ENOTDIR};
 use crate::notice::Less;
-use crate::permissions::{Anchor, PathGrant};
+use crate::permissions::{Anchor, PathGrant, Permissions};
 use crate::stat::{S_IFDIR, S_IFLNK, S_IFMT, S_IFREG};
 use crate::synthetic::Node;
 
@@ -18,25 +18,25 @@ use crate::synthetic::Node;
 #[derive(Debug, Clone)]
 pub(crate) struct Grant {
     /// Where it lies beneath; `None` if nothing was there when it was granted.
-    directory: Option<Arc<OwnedFd>>,
+    pub(super) directory: Option<Arc<OwnedFd>>,
     /// The way from there; empty for the directory itself.
-    relative: Vec<u8>,
+    pub(super) relative: Vec<u8>,
     /// The grant's own root: it can't be removed or renamed.
-    is_root: bool,
+    pub(super) is_root: bool,
     /// As the program knows it, clean.
-    path: Vec<u8>,
-    follow: bool,
-    right: Right,
+    pub(super) path: Vec<u8>,
+    pub(super) follow: bool,
+    pub(super) right: Right,
     /// A slash at the end: nothing but a directory can be meant.
-    must_be_directory: bool,
+    pub(super) must_be_directory: bool,
     /// The host's kernel follows no links, because other grants lie within this one.
-    strict: bool,
+    pub(super) strict: bool,
     /// All links are followed already.
-    walked: bool,
+    pub(super) walked: bool,
     pub(crate) writable: bool,
     /// Granted as a single file.
-    by_name: bool,
-    audit: bool,
+    pub(super) by_name: bool,
+    pub(super) audit: bool,
 }
 
 /// Beneath the directory, and by no way that leads elsewhere.
@@ -44,14 +44,13 @@ const BENEATH: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGIC
 
 impl Grant {
     pub(super) fn new(
-        context: &Context<'_>,
+        permissions: &Permissions,
         grant: &PathGrant,
         rest: &[u8],
         path: &[u8],
         request: &Request,
         walked: bool,
     ) -> Self {
-        let permissions = &context.process.options().permissions;
         let (directory, relative) = match &grant.anchor {
             Anchor::Tree(directory) => (Some(Arc::clone(directory)), rest.to_vec()),
             Anchor::Name(directory, name) => (Some(Arc::clone(directory)), name.clone()),
@@ -252,7 +251,13 @@ impl Grant {
         Ok(())
     }
 
-    fn open_here(&self, relative: &[u8], flags: OFlags, mode: Mode) -> Result<OwnedFd, HostErrno> {
+    /// Opens what lies there, without a look at what it is.
+    pub(super) fn open_here(
+        &self,
+        relative: &[u8],
+        flags: OFlags,
+        mode: Mode,
+    ) -> Result<OwnedFd, HostErrno> {
         let Some(directory) = &self.directory else {
             return Err(HostErrno::NOENT);
         };
@@ -298,9 +303,7 @@ impl Grant {
     fn report(&self, context: &mut Context<'_>) {
         if self.audit {
             let path = super::shown(&self.path);
-            context
-                .host
-                .used(context.call.name, &path, self.right.changes());
+            context.host.used(context.call, &path, self.right.changes());
         }
     }
 }
@@ -322,7 +325,7 @@ pub(crate) struct Parent {
     /// As the program knows it.
     pub(crate) path: Vec<u8>,
     /// The directory that was granted; `None` for a single file.
-    tree: Option<Arc<OwnedFd>>,
+    pub(super) tree: Option<Arc<OwnedFd>>,
 }
 
 impl Parent {

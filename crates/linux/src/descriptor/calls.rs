@@ -3,7 +3,7 @@
 use super::{DescriptionId, Descriptors, O_APPEND, O_ASYNC, O_CLOEXEC, O_NONBLOCK, limit, locks};
 use crate::context::{Answer, Context};
 use crate::errno::{EBADF, EINVAL};
-use crate::object::Object;
+use crate::object::{self, Object};
 
 /// Flags that `F_SETFL` changes.
 const SETTABLE: u32 = O_APPEND | O_NONBLOCK | O_ASYNC;
@@ -109,6 +109,8 @@ pub(crate) fn fcntl(context: &mut Context<'_>) -> Answer {
     const GETOWN: u32 = 9;
     const DUPFD_CLOEXEC: u32 = 1030;
     let (fd, command, argument) = (context.int(0), context.uint(1), context.uint(2));
+    // Of a lock the argument is where it is described.
+    let address = context.word(2);
     let entry = context.state().descriptors.entry(fd)?;
     match command {
         DUPFD | DUPFD_CLOEXEC => {
@@ -136,13 +138,13 @@ pub(crate) fn fcntl(context: &mut Context<'_>) -> Answer {
         command if locks::is_lock(command) => {
             let description = context.state().descriptors.get(fd)?.clone();
             if matches!(description.object, Object::File(_)) {
-                return crate::lock::record(context, fd, command);
+                return crate::lock::record(context, fd, command, address);
             }
-            locks::lock(context, &description, command, context.word(2))
+            locks::lock(context, &description, command, address)
         }
         _ => {
             let object = context.state().descriptors.get(fd)?.object.clone();
-            object.fcntl(context, fd, command)
+            object::fcntl_of(context, &object, command, argument)
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::errno::{EINVAL, EOVERFLOW, Errno};
 
 /// Ranges by their start: where each ends, and how it is locked. None touch.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Ranges(Vec<(i64, i64, i16)>);
+pub(crate) struct Ranges(Vec<(i64, i64, i16)>);
 
 /// First byte, and first byte behind. Length 0 is up to the end, whatever that will be; what is
 /// negative lies before the start.
@@ -31,7 +31,7 @@ fn bounds(lock: &libc::flock) -> Result<(i64, i64), Errno> {
 
 impl Ranges {
     /// How many there are.
-    pub(super) fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.0.len()
     }
 
@@ -39,7 +39,7 @@ impl Ranges {
     ///
     /// # Errors
     /// `EINVAL`, `EOVERFLOW` if it can't be set.
-    pub(super) fn with(&self, lock: &libc::flock) -> Result<Self, Errno> {
+    pub(crate) fn with(&self, lock: &libc::flock) -> Result<Self, Errno> {
         let (start, end) = bounds(lock)?;
         let mut all = Vec::with_capacity(self.0.len() + 2);
         for &(from, to, kind) in &self.0 {
@@ -65,7 +65,7 @@ impl Ranges {
     }
 
     /// The same as locks to be set.
-    pub(super) fn locks(&self) -> impl Iterator<Item = libc::flock> + '_ {
+    pub(crate) fn locks(&self) -> impl Iterator<Item = libc::flock> + '_ {
         self.0.iter().map(|&(from, to, kind)| libc::flock {
             l_type: kind,
             l_whence: 0,

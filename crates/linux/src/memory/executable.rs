@@ -10,7 +10,7 @@ pub(super) fn told<T>(
     context: &mut Context<'_>,
     result: Result<T, MapError>,
 ) -> Result<T, Failure> {
-    let call = context.call.name;
+    let call = context.call;
     match &result {
         Err(MapError::WriteExecute) => context.notice(Notice::ExecMemory { call }),
         Err(MapError::NoMemory { length }) => {

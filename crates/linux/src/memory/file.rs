@@ -13,7 +13,7 @@ use crate::context::{Context, Failure};
 use crate::descriptor::Description;
 use crate::errno::{EACCES, ENODEV, Errno};
 use crate::notice::Lacking;
-use crate::object::{Device, Object};
+use crate::object::{self, Device, Object};
 use crate::{OUTPUT_PIECE, descriptor::DescriptionId};
 
 /// Maps a part of what descriptor (argument 4) stands for, from an offset (argument 5) on.
@@ -119,7 +119,7 @@ fn fill(
         let left = usize::try_from(length - done).unwrap_or(usize::MAX);
         let wanted = buffer.len().min(left);
         let piece = &mut buffer[..wanted];
-        let count = object.read(context, id, offset.saturating_add(done), piece)?;
+        let count = object::read(context, &object, id, offset.saturating_add(done), piece)?;
         if count == 0 {
             break;
         }

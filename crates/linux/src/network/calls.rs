@@ -380,17 +380,17 @@ fn option(
 }
 
 /// Requests of `ioctl`: how many bytes wait.
-pub(crate) fn ioctl(context: &mut Context<'_>, request: u32) -> Answer {
+pub(crate) fn ioctl(context: &mut Context<'_>, fd: i32, request: u32, argument: u64) -> Answer {
     /// asm-generic/ioctls.h
     const FIONREAD: u32 = 0x541b;
     if request != FIONREAD {
         return Err(ENOTTY.into());
     }
-    let waiting = match open(context.state(), context.int(0))?.end {
+    let waiting = match open(context.state(), fd)?.end {
         Endpoint::Pair(pair) => pair.waiting(context.state())?,
         Endpoint::Socket(socket) => socket.waiting(context.state())?,
     };
     let waiting = u32::try_from(waiting).unwrap_or(u32::MAX);
-    context.write(context.word(2), &waiting.to_le_bytes())?;
+    context.write(argument, &waiting.to_le_bytes())?;
     Ok(0)
 }

@@ -299,23 +299,23 @@ fn receive_once(
     }
 }
 
-/// `read` and its relatives, on the socket in argument 0.
-pub(crate) fn read(context: &mut Context<'_>, parts: &[(u64, u64)]) -> Answer {
+/// `read` and its relatives, on a socket.
+pub(crate) fn read(context: &mut Context<'_>, fd: i32, parts: &[(u64, u64)]) -> Answer {
     if total(parts) == 0 {
         return Ok(0);
     }
-    let arrived = receive(context, context.int(0), parts, 0)?;
+    let arrived = receive(context, fd, parts, 0)?;
     for id in arrived.rights {
         context.state_mut().release(id);
     }
     Ok(arrived.count)
 }
 
-/// `write` and its relatives, on the socket in argument 0.
-pub(crate) fn write(context: &mut Context<'_>, parts: &[(u64, u64)]) -> Answer {
+/// `write` and its relatives, on a socket.
+pub(crate) fn write(context: &mut Context<'_>, fd: i32, parts: &[(u64, u64)]) -> Answer {
     let out = Outgoing {
         parts: parts.to_vec(),
         ..Outgoing::default()
     };
-    send(context, context.int(0), &out)
+    send(context, fd, &out)
 }

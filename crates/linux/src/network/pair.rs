@@ -4,18 +4,24 @@ use super::options::Options;
 use crate::context::{Context, Failure};
 use crate::descriptor::DescriptionId;
 use crate::errno::{EPIPE, Errno};
-use crate::look::Look;
 use crate::pair::{Kind, Pair, Received};
 use crate::process::State;
-use crate::readiness::{Edges, Events};
 
 type Kept = Pair<DescriptionId>;
 
 /// One of two connected sockets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PairEnd {
-    number: usize,
-    side: usize,
+    /// The pair.
+    pub(crate) number: usize,
+    pub(crate) side: usize,
+}
+
+impl PairEnd {
+    /// Its number as `stat` says it.
+    pub(crate) fn inode(self) -> u64 {
+        0x3000 + 2 * self.number as u64 + self.side as u64
+    }
 }
 
 impl PairEnd {
@@ -81,30 +87,6 @@ impl PairEnd {
 
     pub(super) fn waiting(self, state: &State) -> Result<usize, Errno> {
         Ok(self.get(state)?.waiting(self.side))
-    }
-
-    pub(crate) fn look(self, look: &Look<'_>) -> (Events, Edges) {
-        match self.get(look.state) {
-            Ok(pair) => (pair.ready(self.side), pair.edges(self.side)),
-            Err(_) => (Events::NONE, Edges::default()),
-        }
-    }
-
-    pub(crate) fn closed(self, state: &mut State) {
-        let Ok(pair) = state.object_mut::<Kept>(self.number) else {
-            return;
-        };
-        let (lost, last) = pair.close(self.side);
-        if last {
-            state.remove_object::<Kept>(self.number);
-        }
-        for id in lost {
-            state.release(id);
-        }
-    }
-
-    pub(crate) fn inode(self) -> u64 {
-        0x3000 + 2 * self.number as u64 + self.side as u64
     }
 }
 

@@ -73,7 +73,7 @@ pub(super) fn permit(
 }
 
 fn unreachable(context: &mut Context<'_>, to: &str, error: Errno) -> Failure {
-    let call = context.call.name;
+    let call = context.call;
     context.notice(Notice::Unreachable { call, to });
     error.into()
 }
@@ -91,7 +91,7 @@ fn internet_rule(context: &Context<'_>, address: SocketAddr) -> String {
 /// Decides whether the host's resolver may be asked this.
 pub(super) fn permit_query(context: &mut Context<'_>, query: &[u8]) -> Result<(), Failure> {
     let name = super::dns::asked(query);
-    let call = context.call.name;
+    let call = context.call;
     let rules = &context.process.options().connect;
     match name {
         Some(name) if rules.allows_name(&name) => Ok(()),

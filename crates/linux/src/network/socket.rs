@@ -13,12 +13,10 @@ use rustix::net::{
 use super::address::{AF_INET, AF_INET6, Address};
 use super::options::Options;
 use super::permit::{Target, learn, permit, permit_query};
-use crate::block::HostPoll;
 use crate::context::{Context, Failure};
 use crate::errno::{
     EAFNOSUPPORT, EAGAIN, ECONNRESET, EDESTADDRREQ, EINPROGRESS, ENFILE, ENOTCONN, EPIPE, Errno,
 };
-use crate::look::{Interest, Look};
 use crate::process::State;
 use crate::readiness::{Edges, Events};
 
@@ -27,7 +25,7 @@ const MOST_HOST: usize = 64;
 
 /// What is behind a socket.
 #[derive(Debug, Clone)]
-enum Host {
+pub(crate) enum Behind {
     /// Nothing yet.
     None,
     Open(Arc<OwnedFd>),
@@ -42,15 +40,15 @@ pub(crate) struct Socket {
     pub(super) stream: bool,
     pub(super) protocol: u32,
     pub(super) options: Options,
-    host: Host,
+    pub(crate) host: Behind,
     /// It is connected to the host's resolver.
-    resolver: bool,
-    edges: Edges,
+    pub(crate) resolver: bool,
+    pub(crate) edges: Edges,
 }
 
 /// A socket by its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct SocketId(pub(super) usize);
+pub(crate) struct SocketId(pub(crate) usize);
 
 /// What was received.
 #[derive(Debug, Default)]
@@ -68,7 +66,7 @@ impl Socket {
             stream,
             protocol,
             options: Options::default(),
-            host: Host::None,
+            host: Behind::None,
             resolver: false,
             edges: Edges::default(),
         }
@@ -77,8 +75,8 @@ impl Socket {
     /// The host socket, if there is one.
     pub(super) fn host(&self) -> Option<&Arc<OwnedFd>> {
         match &self.host {
-            Host::Open(host) => Some(host),
-            Host::None | Host::Broken => None,
+            Behind::Open(host) => Some(host),
+            Behind::None | Behind::Broken => None,
         }
     }
 
@@ -87,21 +85,53 @@ impl Socket {
         self.host().is_some()
     }
 
+    /// What can be done with it now without waiting.
+    pub(crate) fn ready(&self) -> Events {
+        match &self.host {
+            Behind::Open(host) => ready(host),
+            Behind::None if self.stream => Events::WRITABLE | Events::HUP,
+            Behind::None => Events::WRITABLE,
+            Behind::Broken => Events(0x1d) | Events::READABLE | Events::WRITABLE | Events::RDHUP,
+        }
+    }
+
+    /// How often something happened.
+    pub(crate) fn edges(&self) -> Edges {
+        self.edges
+    }
+
+    /// What to wait for in the host, beside a change of the program's own state. Events in `known`
+    /// do not end the wait if they are there already.
+    pub(crate) fn interest(&self, wanted: Events, known: Events) -> Option<(&Arc<OwnedFd>, u16)> {
+        let host = self.host()?;
+        let told = if known.is_empty() {
+            Events::NONE
+        } else {
+            ready(host) & known
+        };
+        // The host's `poll` always reports these, and so would end the wait too early.
+        if told.has(Events::ALWAYS) {
+            return None;
+        }
+        let events = u16::try_from(wanted.0 & !told.0 & !Events::ALWAYS.0).ok()?;
+        Some((host, events))
+    }
+
     /// Closes the host socket for good.
     pub(crate) fn freeze(&mut self) {
         if self.is_open() {
-            self.host = Host::Broken;
+            self.host = Behind::Broken;
             self.edges.hang_up();
         }
     }
 
     /// Makes the host socket, if it is not there yet.
-    fn open(&mut self, others: usize) -> Result<Arc<OwnedFd>, Errno> {
+    pub(crate) fn open(&mut self, others: usize) -> Result<Arc<OwnedFd>, Errno> {
         match &self.host {
-            Host::Open(host) => return Ok(Arc::clone(host)),
-            Host::Broken => return Err(ECONNRESET),
-            Host::None if others >= MOST_HOST => return Err(ENFILE),
-            Host::None => {}
+            Behind::Open(host) => return Ok(Arc::clone(host)),
+            Behind::Broken => return Err(ECONNRESET),
+            Behind::None if others >= MOST_HOST => return Err(ENFILE),
+            Behind::None => {}
         }
         let family = match self.family {
             AF_INET => AddressFamily::INET,
@@ -116,8 +146,15 @@ impl Socket {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let host = Arc::new(rustix::net::socket_with(family, kind, flags, None)?);
         self.options.apply_all(&host);
-        self.host = Host::Open(Arc::clone(&host));
+        self.host = Behind::Open(Arc::clone(&host));
         Ok(host)
+    }
+}
+
+impl SocketId {
+    /// Its number as `stat` says it.
+    pub(crate) fn inode(self) -> u64 {
+        0x4000 + self.0 as u64
     }
 }
 
@@ -183,8 +220,8 @@ impl SocketId {
         Ok(error.map_err(Errno::from)?)
     }
 
-    /// The same for a call that waited: the host is told that it was heard, so that it does not
-    /// tell again.
+    /// The same for a call that waited. Linux answers the first `connect` after an attempt has ended
+    /// with its result, and only later ones with `EISCONN`: the first one is made here.
     pub(super) fn connected(self, context: &mut Context<'_>) -> Result<(), Failure> {
         self.connection(context)?;
         let host = self.get(context.state())?.host().ok_or(ENOTCONN)?;
@@ -202,7 +239,7 @@ impl SocketId {
     ) -> Result<usize, Failure> {
         let socket = self.get(context.state())?;
         let (family, stream) = (socket.family, socket.stream);
-        if matches!(socket.host, Host::Broken) {
+        if matches!(socket.host, Behind::Broken) {
             return Err(if stream { EPIPE } else { ECONNRESET }.into());
         }
         let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
@@ -248,10 +285,10 @@ impl SocketId {
     ) -> Result<Incoming, Failure> {
         let socket = self.get(context.state())?;
         let host = match &socket.host {
-            Host::Open(host) => Arc::clone(host),
-            Host::Broken => return Err(ECONNRESET.into()),
-            Host::None if socket.stream => return Err(ENOTCONN.into()),
-            Host::None => return Err(EAGAIN.into()),
+            Behind::Open(host) => Arc::clone(host),
+            Behind::Broken => return Err(ECONNRESET.into()),
+            Behind::None if socket.stream => return Err(ENOTCONN.into()),
+            Behind::None => return Err(EAGAIN.into()),
         };
         let (stream, resolver) = (socket.stream, socket.resolver);
         let mut flags = RecvFlags::DONTWAIT;
@@ -324,49 +361,6 @@ impl SocketId {
             }
             None => Ok(0),
         }
-    }
-
-    pub(crate) fn look(self, look: &Look<'_>) -> (Events, Edges) {
-        let Ok(socket) = self.get(look.state) else {
-            return (Events::NONE, Edges::default());
-        };
-        let events = match &socket.host {
-            Host::Open(host) => ready(host),
-            Host::None if socket.stream => Events::WRITABLE | Events::HUP,
-            Host::None => Events::WRITABLE,
-            Host::Broken => Events(0x1d) | Events::READABLE | Events::WRITABLE | Events::RDHUP,
-        };
-        (events, socket.edges)
-    }
-
-    pub(crate) fn interest(self, look: &Look<'_>, wanted: Events, interest: &mut Interest) {
-        let Ok(socket) = self.get(look.state) else {
-            return;
-        };
-        let Some(host) = socket.host() else { return };
-        let told = if interest.known.is_empty() {
-            Events::NONE
-        } else {
-            ready(host) & interest.known
-        };
-        // These always end a wait in the host, for which they would then be too early.
-        if told.has(Events::ALWAYS) {
-            return;
-        }
-        if let Ok(events) = u16::try_from(wanted.0 & !told.0 & !Events::ALWAYS.0) {
-            interest.host.push(HostPoll {
-                descriptor: Arc::clone(host),
-                events,
-            });
-        }
-    }
-
-    pub(crate) fn inode(self) -> u64 {
-        0x4000 + self.0 as u64
-    }
-
-    pub(crate) fn closed(self, state: &mut State) {
-        state.remove_object::<Socket>(self.0);
     }
 }
 

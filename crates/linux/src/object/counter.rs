@@ -4,56 +4,43 @@ use crate::context::{Answer, Context, Failure};
 use crate::descriptor::{DescriptionId, O_CLOEXEC, O_NONBLOCK, O_RDWR};
 use crate::errno::{EAGAIN, EINVAL};
 use crate::eventfd::Counter;
-use crate::look::Look;
 use crate::object::Object;
-use crate::process::State;
-use crate::readiness::{Edges, Events};
+use crate::readiness::Events;
 
 /// A counter by its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct CounterId(usize);
+pub(crate) struct CounterId(pub(crate) usize);
 
-impl CounterId {
-    pub(super) fn read(
-        self,
-        context: &mut Context<'_>,
-        id: DescriptionId,
-        out: &mut [u8],
-    ) -> Result<usize, Failure> {
-        let place = out.first_chunk_mut::<8>().ok_or(EINVAL)?;
-        let counter: &Counter = context.state().object(self.0)?;
-        if !counter.ready().has(Events::IN) {
-            return Err(context.would_block(id, Events::IN));
-        }
-        let counter: &mut Counter = context.state_mut().object_mut(self.0)?;
-        *place = counter.read()?.to_le_bytes();
-        Ok(8)
+/// Reads what was counted.
+pub(crate) fn read(
+    context: &mut Context<'_>,
+    CounterId(number): CounterId,
+    id: DescriptionId,
+    out: &mut [u8],
+) -> Result<usize, Failure> {
+    let place = out.first_chunk_mut::<8>().ok_or(EINVAL)?;
+    let counter: &Counter = context.state().object(number)?;
+    if !counter.ready().has(Events::IN) {
+        return Err(context.would_block(id, Events::IN));
     }
+    let counter: &mut Counter = context.state_mut().object_mut(number)?;
+    *place = counter.read()?.to_le_bytes();
+    Ok(8)
+}
 
-    pub(super) fn write(
-        self,
-        context: &mut Context<'_>,
-        id: DescriptionId,
-        bytes: &[u8],
-    ) -> Result<usize, Failure> {
-        let value = u64::from_le_bytes(*bytes.first_chunk::<8>().ok_or(EINVAL)?);
-        let write = |counter: &mut Counter| counter.write(value);
-        match context.state_mut().attempt(self.0, write) {
-            Ok(()) => Ok(8),
-            Err(EAGAIN) => Err(context.would_block(id, Events::OUT)),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    pub(super) fn look(self, look: &Look<'_>) -> (Events, Edges) {
-        match look.state.object::<Counter>(self.0) {
-            Ok(counter) => (counter.ready(), counter.edges()),
-            Err(_) => (Events::NONE, Edges::default()),
-        }
-    }
-
-    pub(super) fn closed(self, state: &mut State) {
-        state.remove_object::<Counter>(self.0);
+/// Adds to what was counted.
+pub(crate) fn write(
+    context: &mut Context<'_>,
+    CounterId(number): CounterId,
+    id: DescriptionId,
+    bytes: &[u8],
+) -> Result<usize, Failure> {
+    let value = u64::from_le_bytes(*bytes.first_chunk::<8>().ok_or(EINVAL)?);
+    let write = |counter: &mut Counter| counter.write(value);
+    match context.state_mut().attempt(number, write) {
+        Ok(()) => Ok(8),
+        Err(EAGAIN) => Err(context.would_block(id, Events::OUT)),
+        Err(error) => Err(error.into()),
     }
 }
 

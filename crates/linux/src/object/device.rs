@@ -19,7 +19,8 @@ pub(crate) enum Device {
 }
 
 impl Device {
-    pub(super) fn read(self, out: &mut [u8]) -> Result<usize, Errno> {
+    /// Reads as much as there is room for.
+    pub(crate) fn read(self, out: &mut [u8]) -> Result<usize, Errno> {
         match self {
             Self::Null => return Ok(0),
             Self::Zero | Self::Full => out.fill(0),
@@ -28,7 +29,8 @@ impl Device {
         Ok(out.len())
     }
 
-    pub(super) fn write(self, bytes: &[u8]) -> Result<usize, Errno> {
+    /// Writes; says how much.
+    pub(crate) fn write(self, bytes: &[u8]) -> Result<usize, Errno> {
         match self {
             Self::Full => Err(ENOSPC),
             Self::Null | Self::Zero | Self::Random | Self::Urandom => Ok(bytes.len()),

@@ -5,10 +5,8 @@ use std::sync::Arc;
 
 use rustix::fs::{Mode, OFlags, RawDir, SeekFrom};
 
-use crate::context::Failure;
 use crate::errno::{EINVAL, Errno};
-use crate::stat::Metadata;
-use crate::synthetic::{Node, number_of};
+use crate::stat::{Metadata, S_IFDIR, number_of};
 
 /// An open directory. Its position in the host's kernel is never used.
 #[derive(Debug)]
@@ -84,16 +82,17 @@ impl Directory {
         }
     }
 
-    pub(super) fn metadata(&self) -> Result<Metadata, Errno> {
+    /// What `stat` says.
+    pub(crate) fn metadata(&self) -> Result<Metadata, Errno> {
         match &self.contents {
-            Contents::Host(file) => super::file::metadata(file),
-            Contents::Names(_) => Ok(Node::Directory(Vec::new()).metadata(&self.path)),
+            Contents::Host(file) => super::file::host_metadata(file),
+            Contents::Names(_) => Ok(Metadata::made_up(S_IFDIR | 0o555, &self.path)),
         }
     }
 
     /// Names from position `at` on, as long as `take` wants them. The host's directory is opened
     /// anew: forks have it in common, and the position in its kernel is one.
-    pub(crate) fn list(&self, at: u64, mut take: impl FnMut(Name) -> bool) -> Result<(), Failure> {
+    pub(crate) fn list(&self, at: u64, mut take: impl FnMut(Name) -> bool) -> Result<(), Errno> {
         match &self.contents {
             Contents::Host(file) => {
                 let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;

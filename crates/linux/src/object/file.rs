@@ -57,7 +57,8 @@ impl HostFile {
         self.changeable
     }
 
-    pub(super) fn read(&self, at: u64, out: &mut [u8]) -> Result<usize, Errno> {
+    /// Reads at a position.
+    pub(crate) fn read(&self, at: u64, out: &mut [u8]) -> Result<usize, Errno> {
         if i64::try_from(at).is_err() {
             return Ok(0);
         }
@@ -65,7 +66,7 @@ impl HostFile {
     }
 
     /// Writes at a position, or at the end, and gives where that ended up.
-    fn write(&self, at: u64, append: bool, bytes: &[u8]) -> Result<(usize, u64), Errno> {
+    pub(crate) fn write(&self, at: u64, append: bool, bytes: &[u8]) -> Result<(usize, u64), Errno> {
         if i64::try_from(at.saturating_add(bytes.len() as u64)).is_err() {
             return Err(EFBIG);
         }
@@ -85,12 +86,12 @@ impl HostFile {
     }
 
     pub(crate) fn metadata(&self) -> Result<Metadata, Errno> {
-        metadata(&self.file)
+        host_metadata(&self.file)
     }
 }
 
 /// What the host says about one of its files, with the program's users.
-pub(crate) fn metadata(file: &impl AsFd) -> Result<Metadata, Errno> {
+pub(crate) fn host_metadata(file: &impl AsFd) -> Result<Metadata, Errno> {
     let found = rustix::fs::fstat(file)?;
     let user = rustix::process::geteuid().as_raw();
     let group = rustix::process::getegid().as_raw();
@@ -122,20 +123,26 @@ pub(crate) fn metadata(file: &impl AsFd) -> Result<Metadata, Errno> {
 }
 
 /// `FIONREAD` (asm-generic/ioctls.h): bytes up to the end.
-pub(super) fn ioctl(context: &mut Context<'_>, file: &HostFile, request: u32) -> Answer {
+pub(crate) fn ioctl_of_file(
+    context: &mut Context<'_>,
+    file: &HostFile,
+    fd: i32,
+    request: u32,
+    argument: u64,
+) -> Answer {
     const FIONREAD: u32 = 0x541b;
     if request != FIONREAD {
         return Err(ENOTTY.into());
     }
-    let at = context.state().descriptors.get(context.int(0))?.offset;
+    let at = context.state().descriptors.get(fd)?.offset;
     let left = file.size()?.saturating_sub(at);
     let left = i32::try_from(left).unwrap_or(i32::MAX);
-    context.write(context.word(2), &left.to_le_bytes())?;
+    context.write(argument, &left.to_le_bytes())?;
     Ok(0)
 }
 
 /// Writes at a position, or at the end, which then is where the offset is.
-pub(super) fn write(
+pub(crate) fn write_to_file(
     context: &mut Context<'_>,
     file: &HostFile,
     id: DescriptionId,

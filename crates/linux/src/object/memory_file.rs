@@ -1,7 +1,7 @@
 //! `memfd_create`, and the file that it makes as a descriptor.
 
 use crate::account;
-use crate::context::{Answer, Context};
+use crate::context::{Answer, Context, Failure};
 use crate::descriptor::{O_CLOEXEC, O_RDWR};
 use crate::errno::{EINVAL, Errno};
 use crate::memfd::{MemoryFile, Seals};
@@ -17,92 +17,104 @@ const LONGEST_NAME: usize = 249;
 
 /// A file by its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct MemoryFileId(usize);
+pub(crate) struct MemoryFileId(pub(crate) usize);
 
 impl MemoryFileId {
-    /// The file.
-    pub(crate) fn get(self, state: &State) -> Result<&MemoryFile, Errno> {
-        state.object(self.0)
-    }
-
-    /// The file, to change.
-    pub(crate) fn get_mut(self, state: &mut State) -> Result<&mut MemoryFile, Errno> {
-        state.object_mut(self.0)
-    }
-
-    pub(super) fn read(self, state: &State, at: u64, out: &mut [u8]) -> Result<usize, Errno> {
-        let bytes = self.get(state)?.read(at, out.len());
-        if let Some(place) = out.get_mut(..bytes.len()) {
-            place.copy_from_slice(&bytes);
-        }
-        Ok(bytes.len())
-    }
-
-    /// How many bytes of the host's memory a write would add.
-    pub(super) fn growth(self, state: &State, at: u64, length: usize) -> Result<u64, Errno> {
-        Ok(account::pages(self.get(state)?.growth(at, length)))
-    }
-
-    pub(super) fn write(self, state: &mut State, at: u64, bytes: &[u8]) -> Result<usize, Errno> {
-        let together: u64 = state
-            .objects
-            .memory_files
-            .iter()
-            .map(MemoryFile::used)
-            .sum();
-        let file = self.get_mut(state)?;
-        let most = MOST_TOGETHER.saturating_sub(together - file.used());
-        file.write(at, bytes, most)
-    }
-
-    pub(super) fn metadata(self, state: &State) -> Result<Metadata, Errno> {
-        let file = self.get(state)?;
-        Ok(Metadata {
+    /// What `stat` says.
+    pub(crate) fn metadata(self, file: &MemoryFile) -> Metadata {
+        Metadata {
             inode: 0x2000 + self.0 as u64,
             links: 0,
             size: file.size(),
             blocks: file.used() / 512,
             ..Metadata::own(S_IFREG | 0o777)
-        })
-    }
-
-    pub(super) fn fcntl(self, context: &mut Context<'_>, command: u32) -> Answer {
-        // linux/fcntl.h
-        const ADD_SEALS: u32 = 1033;
-        const GET_SEALS: u32 = 1034;
-        match command {
-            GET_SEALS => Ok(u64::from(self.get(context.state())?.seals().0)),
-            ADD_SEALS => {
-                let seals = context.uint(2);
-                self.get_mut(context.state_mut())?.seal(seals)?;
-                Ok(0)
-            }
-            _ => Err(EINVAL.into()),
         }
     }
+}
 
-    /// `ftruncate`
-    pub(super) fn truncate(self, context: &mut Context<'_>, length: u64) -> Answer {
-        self.get_mut(context.state_mut())?.resize(length)?;
-        Ok(0)
-    }
+fn of_mut(state: &mut State, file: MemoryFileId) -> Result<&mut MemoryFile, Errno> {
+    state.object_mut(file.0)
+}
 
-    /// `fallocate`
-    pub(crate) fn allocate(
-        self,
-        context: &mut Context<'_>,
-        mode: u32,
-        offset: u64,
-        length: u64,
-    ) -> Answer {
-        self.get_mut(context.state_mut())?
-            .allocate(mode, offset, length)?;
-        Ok(0)
+/// Reads from a position.
+pub(crate) fn read(
+    state: &State,
+    file: MemoryFileId,
+    at: u64,
+    out: &mut [u8],
+) -> Result<usize, Errno> {
+    let bytes = state.object::<MemoryFile>(file.0)?.read(at, out.len());
+    if let Some(place) = out.get_mut(..bytes.len()) {
+        place.copy_from_slice(&bytes);
     }
+    Ok(bytes.len())
+}
 
-    pub(super) fn closed(self, state: &mut State) {
-        state.remove_object::<MemoryFile>(self.0);
+/// How many bytes of the host's memory a write would add.
+fn growth(state: &State, file: MemoryFileId, at: u64, length: usize) -> Result<u64, Errno> {
+    let file: &MemoryFile = state.object(file.0)?;
+    Ok(account::pages(file.growth(at, length)))
+}
+
+/// Writes at a position.
+pub(crate) fn write(
+    context: &mut Context<'_>,
+    file: MemoryFileId,
+    at: u64,
+    bytes: &[u8],
+) -> Result<usize, Failure> {
+    context.check_memory(growth(context.state(), file, at, bytes.len())?)?;
+    let state = context.state_mut();
+    let together: u64 = state
+        .objects
+        .memory_files
+        .iter()
+        .map(MemoryFile::used)
+        .sum();
+    let file = of_mut(state, file)?;
+    let most = MOST_TOGETHER.saturating_sub(together - file.used());
+    Ok(file.write(at, bytes, most)?)
+}
+
+/// Commands of `fcntl`: seals.
+pub(crate) fn fcntl(
+    context: &mut Context<'_>,
+    file: MemoryFileId,
+    command: u32,
+    seals: u32,
+) -> Answer {
+    // linux/fcntl.h
+    const ADD_SEALS: u32 = 1033;
+    const GET_SEALS: u32 = 1034;
+    match command {
+        GET_SEALS => {
+            let file: &MemoryFile = context.state().object(file.0)?;
+            Ok(u64::from(file.seals().0))
+        }
+        ADD_SEALS => {
+            of_mut(context.state_mut(), file)?.seal(seals)?;
+            Ok(0)
+        }
+        _ => Err(EINVAL.into()),
     }
+}
+
+/// `ftruncate`
+pub(crate) fn truncate(context: &mut Context<'_>, file: MemoryFileId, length: u64) -> Answer {
+    of_mut(context.state_mut(), file)?.resize(length)?;
+    Ok(0)
+}
+
+/// `fallocate`
+pub(crate) fn allocate(
+    context: &mut Context<'_>,
+    file: MemoryFileId,
+    mode: u32,
+    offset: u64,
+    length: u64,
+) -> Answer {
+    of_mut(context.state_mut(), file)?.allocate(mode, offset, length)?;
+    Ok(0)
 }
 
 /// `memfd_create(name, flags)`

@@ -5,12 +5,11 @@ use crate::context::{Answer, Context, Failure};
 use crate::descriptor::{DescriptionId, O_CLOEXEC, O_NONBLOCK, O_WRONLY};
 use crate::errno::{EAGAIN, EBADF, EINVAL, ENOTTY, EPIPE, Errno};
 use crate::kill::Target;
-use crate::look::Look;
 use crate::object::Object;
 use crate::pending::Info;
 use crate::pipe::{PAGE, Pipe};
 use crate::process::State;
-use crate::readiness::{Edges, Events};
+use crate::readiness::Events;
 use crate::stat::{Metadata, S_IFIFO};
 
 /// `O_DIRECT` in asm-generic/fcntl.h: packets.
@@ -23,117 +22,112 @@ const SMALL: u32 = 8192;
 /// One end of a pipe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PipeEnd {
-    number: usize,
-    writer: bool,
+    /// The pipe.
+    pub(crate) number: usize,
+    /// The end that is written to.
+    pub(crate) writer: bool,
 }
 
 impl PipeEnd {
-    fn pipe(self, state: &State) -> Result<&Pipe, Errno> {
-        state.object(self.number)
-    }
-
-    fn pipe_mut(self, state: &mut State) -> Result<&mut Pipe, Errno> {
-        state.object_mut(self.number)
-    }
-
-    pub(super) fn read(
-        self,
-        context: &mut Context<'_>,
-        id: DescriptionId,
-        out: &mut [u8],
-    ) -> Result<usize, Failure> {
-        if self.writer {
-            return Err(EBADF.into());
-        }
-        if out.is_empty() {
-            return Ok(0);
-        }
-        if self.pipe(context.state())?.ready(false).is_empty() {
-            return Err(context.would_block(id, Events::IN));
-        }
-        let bytes = self.pipe_mut(context.state_mut())?.read(out.len())?;
-        if let Some(place) = out.get_mut(..bytes.len()) {
-            place.copy_from_slice(&bytes);
-        }
-        Ok(bytes.len())
-    }
-
-    pub(super) fn write(
-        self,
-        context: &mut Context<'_>,
-        id: DescriptionId,
-        bytes: &[u8],
-    ) -> Result<usize, Failure> {
-        if !self.writer {
-            return Err(EBADF.into());
-        }
-        let pipe = self.pipe(context.state())?;
-        let room = (pipe.capacity() / PAGE) as u64 - pipe.pages();
-        // What comes into the last page takes no further one; a packet takes one of its own.
-        let pages = (bytes.len().div_ceil(PAGE) as u64).min(room);
-        context.check_memory(account::pages(pages))?;
-        let packets = context.state().descriptors.description(id)?.status & O_DIRECT != 0;
-        let write = |pipe: &mut Pipe| pipe.write(bytes, packets);
-        match context.state_mut().attempt(self.number, write) {
-            Ok(count) => Ok(count),
-            Err(EAGAIN) => Err(context.would_block(id, Events::OUT)),
-            Err(EPIPE) => Err(context.broken_pipe()),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    pub(super) fn look(self, look: &Look<'_>) -> (Events, Edges) {
-        match self.pipe(look.state) {
-            Ok(pipe) => (pipe.ready(self.writer), pipe.edges(self.writer)),
-            Err(_) => (Events::NONE, Edges::default()),
-        }
-    }
-
-    pub(super) fn metadata(self) -> Metadata {
+    /// What `stat` says.
+    pub(crate) fn metadata(self) -> Metadata {
         Metadata {
             inode: 0x1000 + self.number as u64,
             ..Metadata::own(S_IFIFO | 0o600)
         }
     }
+}
 
-    pub(super) fn ioctl(self, context: &mut Context<'_>, request: u32) -> Answer {
-        /// asm-generic/ioctls.h
-        const FIONREAD: u32 = 0x541b;
-        if request != FIONREAD {
-            return Err(ENOTTY.into());
-        }
-        let waiting = u32::try_from(self.pipe(context.state())?.len()).unwrap_or(u32::MAX);
-        context.write(context.word(2), &waiting.to_le_bytes())?;
-        Ok(0)
+fn of(state: &State, end: PipeEnd) -> Result<&Pipe, Errno> {
+    state.object(end.number)
+}
+
+fn of_mut(state: &mut State, end: PipeEnd) -> Result<&mut Pipe, Errno> {
+    state.object_mut(end.number)
+}
+
+/// Reads at an end; it may block.
+pub(crate) fn read(
+    context: &mut Context<'_>,
+    end: PipeEnd,
+    id: DescriptionId,
+    out: &mut [u8],
+) -> Result<usize, Failure> {
+    if end.writer {
+        return Err(EBADF.into());
     }
+    if out.is_empty() {
+        return Ok(0);
+    }
+    if of(context.state(), end)?.ready(false).is_empty() {
+        return Err(context.would_block(id, Events::IN));
+    }
+    let bytes = of_mut(context.state_mut(), end)?.read(out.len())?;
+    if let Some(place) = out.get_mut(..bytes.len()) {
+        place.copy_from_slice(&bytes);
+    }
+    Ok(bytes.len())
+}
 
-    pub(super) fn fcntl(self, context: &mut Context<'_>, command: u32) -> Answer {
-        // linux/fcntl.h
-        const SETPIPE_SZ: u32 = 1031;
-        const GETPIPE_SZ: u32 = 1032;
-        match command {
-            GETPIPE_SZ => Ok(self.pipe(context.state())?.capacity() as u64),
-            SETPIPE_SZ => {
-                let wanted = context.uint(2);
-                let now = self.pipe(context.state())?.capacity();
-                let others = capacity(context.state()) - now;
-                if wanted as usize > now && others + wanted as usize > MOST_TOGETHER {
-                    return Err(crate::errno::EPERM.into());
-                }
-                let size = self.pipe_mut(context.state_mut())?.set_capacity(wanted)?;
-                Ok(size as u64)
+/// Writes at an end; it may block.
+pub(crate) fn write(
+    context: &mut Context<'_>,
+    end: PipeEnd,
+    id: DescriptionId,
+    bytes: &[u8],
+) -> Result<usize, Failure> {
+    if !end.writer {
+        return Err(EBADF.into());
+    }
+    let pipe = of(context.state(), end)?;
+    let room = (pipe.capacity() / PAGE) as u64 - pipe.pages();
+    // What comes into the last page takes no further one; a packet takes one of its own.
+    let pages = (bytes.len().div_ceil(PAGE) as u64).min(room);
+    context.check_memory(account::pages(pages))?;
+    let packets = context.state().descriptors.description(id)?.status & O_DIRECT != 0;
+    let write = |pipe: &mut Pipe| pipe.write(bytes, packets);
+    match context.state_mut().attempt(end.number, write) {
+        Ok(count) => Ok(count),
+        Err(EAGAIN) => Err(context.would_block(id, Events::OUT)),
+        Err(EPIPE) => Err(context.broken_pipe()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Requests of `ioctl`: how many bytes wait.
+pub(crate) fn ioctl(
+    context: &mut Context<'_>,
+    end: PipeEnd,
+    request: u32,
+    argument: u64,
+) -> Answer {
+    /// asm-generic/ioctls.h
+    const FIONREAD: u32 = 0x541b;
+    if request != FIONREAD {
+        return Err(ENOTTY.into());
+    }
+    let waiting = u32::try_from(of(context.state(), end)?.len()).unwrap_or(u32::MAX);
+    context.write(argument, &waiting.to_le_bytes())?;
+    Ok(0)
+}
+
+/// Commands of `fcntl`: how much it can hold.
+pub(crate) fn fcntl(context: &mut Context<'_>, end: PipeEnd, command: u32, wanted: u32) -> Answer {
+    // linux/fcntl.h
+    const SETPIPE_SZ: u32 = 1031;
+    const GETPIPE_SZ: u32 = 1032;
+    match command {
+        GETPIPE_SZ => Ok(of(context.state(), end)?.capacity() as u64),
+        SETPIPE_SZ => {
+            let now = of(context.state(), end)?.capacity();
+            let others = capacity(context.state()) - now;
+            if wanted as usize > now && others + wanted as usize > MOST_TOGETHER {
+                return Err(crate::errno::EPERM.into());
             }
-            _ => Err(EINVAL.into()),
+            let size = of_mut(context.state_mut(), end)?.set_capacity(wanted)?;
+            Ok(size as u64)
         }
-    }
-
-    pub(super) fn closed(self, state: &mut State) {
-        let last = self
-            .pipe_mut(state)
-            .is_ok_and(|pipe| pipe.close(self.writer));
-        if last {
-            state.remove_object::<Pipe>(self.number);
-        }
+        _ => Err(EINVAL.into()),
     }
 }
 

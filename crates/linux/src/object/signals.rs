@@ -3,11 +3,9 @@
 use crate::context::{Answer, Context, Failure};
 use crate::descriptor::{DescriptionId, O_CLOEXEC, O_NONBLOCK, O_RDWR};
 use crate::errno::EINVAL;
-use crate::look::Look;
 use crate::object::Object;
 use crate::pending::{Info, SI_TIMER};
-use crate::process::State;
-use crate::readiness::{Edges, Events};
+use crate::readiness::Events;
 use crate::signal::{SET_SIZE, UNSTOPPABLE};
 use crate::wire::Record;
 
@@ -16,64 +14,41 @@ const RECORD: usize = 128;
 
 /// Which signals a `signalfd` gives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct SignalSet(u64);
+pub(crate) struct SignalSet(pub(crate) u64);
 
 /// A set by its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct SignalSetId(usize);
+pub(crate) struct SignalSetId(pub(crate) usize);
 
-impl SignalSetId {
-    /// The signals in the set that the running thread could take.
-    fn waiting(self, state: &State) -> u64 {
-        let set = state.object::<SignalSet>(self.0).map_or(0, |set| set.0);
-        set & (state.signals.pending.set() | state.thread().signals.pending.set())
+/// Takes signals of the set, as many as there is room for.
+pub(crate) fn read(
+    context: &mut Context<'_>,
+    set: SignalSetId,
+    id: DescriptionId,
+    out: &mut [u8],
+) -> Result<usize, Failure> {
+    if out.len() < RECORD {
+        return Err(EINVAL.into());
     }
-
-    pub(super) fn read(
-        self,
-        context: &mut Context<'_>,
-        id: DescriptionId,
-        out: &mut [u8],
-    ) -> Result<usize, Failure> {
-        if out.len() < RECORD {
-            return Err(EINVAL.into());
+    let mut done = 0;
+    for place in out.chunks_exact_mut(RECORD) {
+        let waiting = context.state().signals_of(set);
+        if waiting == 0 {
+            break;
         }
-        let mut done = 0;
-        for place in out.chunks_exact_mut(RECORD) {
-            let waiting = self.waiting(context.state());
-            if waiting == 0 {
-                break;
-            }
-            let state = context.state_mut();
-            let own = state.thread_mut().signals.pending.take(waiting);
-            let Some(taken) = own.or_else(|| state.signals.pending.take(waiting)) else {
-                break;
-            };
-            state.note_overrun(&taken);
-            place.copy_from_slice(record(&taken).as_bytes());
-            done += RECORD;
-        }
-        if done == 0 {
-            return Err(context.would_block(id, Events::IN));
-        }
-        Ok(done)
-    }
-
-    pub(super) fn look(self, look: &Look<'_>) -> (Events, Edges) {
-        let waiting = self.waiting(look.state);
-        let mut events = Events::NONE;
-        events.set(Events::IN, waiting != 0);
-        // Another signal is news.
-        let edges = Edges {
-            input: waiting,
-            output: 0,
+        let state = context.state_mut();
+        let own = state.thread_mut().signals.pending.take(waiting);
+        let Some(taken) = own.or_else(|| state.signals.pending.take(waiting)) else {
+            break;
         };
-        (events, edges)
+        state.note_overrun(&taken);
+        place.copy_from_slice(record(&taken).as_bytes());
+        done += RECORD;
     }
-
-    pub(super) fn closed(self, state: &mut State) {
-        state.remove_object::<SignalSet>(self.0);
+    if done == 0 {
+        return Err(context.would_block(id, Events::IN));
     }
+    Ok(done)
 }
 
 /// A `struct signalfd_siginfo`.

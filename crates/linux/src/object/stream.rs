@@ -13,26 +13,21 @@ use crate::wire::Record;
 const TERMINAL_MAJOR: u32 = 136;
 
 /// Output to the host.
-pub(super) fn write(context: &mut Context<'_>, stream: Stream, bytes: &[u8]) -> usize {
+pub(crate) fn write(context: &mut Context<'_>, stream: Stream, bytes: &[u8]) -> usize {
     if !bytes.is_empty() {
         context.host.output(stream, bytes);
     }
     bytes.len()
 }
 
-/// Whether this is a terminal: input (`None`) or one of the outputs.
-pub(crate) fn is_terminal(context: &Context<'_>, stream: Option<Stream>) -> bool {
-    context.process.options().terminal && stream != Some(Stream::Err)
-}
-
 /// Something that differs between input (`None`) and the two outputs.
-pub(super) fn metadata(context: &Context<'_>, stream: Option<Stream>) -> Metadata {
+pub(crate) fn metadata(context: &Context<'_>, stream: Option<Stream>) -> Metadata {
     let inode = match stream {
         None => 1,
         Some(Stream::Out) => 2,
         Some(Stream::Err) => 3,
     };
-    if is_terminal(context, stream) {
+    if context.process.options().is_terminal(stream) {
         return Metadata {
             inode,
             special: (TERMINAL_MAJOR, 0),
@@ -47,7 +42,12 @@ pub(super) fn metadata(context: &Context<'_>, stream: Option<Stream>) -> Metadat
 }
 
 /// What C libraries ask of the first three descriptors.
-pub(super) fn ioctl(context: &mut Context<'_>, stream: Option<Stream>, request: u32) -> Answer {
+pub(crate) fn ioctl(
+    context: &mut Context<'_>,
+    stream: Option<Stream>,
+    request: u32,
+    argument: u64,
+) -> Answer {
     // asm-generic/ioctls.h
     const TCGETS: u32 = 0x5401;
     const TCSETS: u32 = 0x5402;
@@ -55,8 +55,7 @@ pub(super) fn ioctl(context: &mut Context<'_>, stream: Option<Stream>, request: 
     const TIOCGPGRP: u32 = 0x540f;
     const TIOCGWINSZ: u32 = 0x5413;
     const FIONREAD: u32 = 0x541b;
-    let argument = context.word(2);
-    let terminal = is_terminal(context, stream);
+    let terminal = context.process.options().is_terminal(stream);
     match request {
         FIONREAD => context.write(argument, &0_u32.to_le_bytes())?,
         TCGETS if terminal => context.write(argument, termios().as_bytes())?,

@@ -5,53 +5,30 @@ use std::time::Duration;
 use crate::context::{Answer, Context, Failure};
 use crate::descriptor::{DescriptionId, O_CLOEXEC, O_NONBLOCK, O_RDWR};
 use crate::errno::{EINVAL, EPERM, Errno};
-use crate::look::{Interest, Look};
 use crate::object::Object;
-use crate::process::State;
-use crate::readiness::{Edges, Events};
+use crate::readiness::Events;
 use crate::timerfd::Timer;
 use crate::wire::{Record, duration, timespec};
 
 /// A timer by its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct TimerId(usize);
+pub(crate) struct TimerId(pub(crate) usize);
 
-impl TimerId {
-    pub(super) fn read(
-        self,
-        context: &mut Context<'_>,
-        id: DescriptionId,
-        out: &mut [u8],
-    ) -> Result<usize, Failure> {
-        let place = out.first_chunk_mut::<8>().ok_or(EINVAL)?;
-        let now = context.now();
-        if !context.state().object::<Timer>(self.0)?.is_ready(now) {
-            return Err(context.would_block(id, Events::IN));
-        }
-        let timer: &mut Timer = context.state_mut().object_mut(self.0)?;
-        *place = timer.read(now)?.to_le_bytes();
-        Ok(8)
+/// Reads how often the timer has expired.
+pub(crate) fn read(
+    context: &mut Context<'_>,
+    TimerId(number): TimerId,
+    id: DescriptionId,
+    out: &mut [u8],
+) -> Result<usize, Failure> {
+    let place = out.first_chunk_mut::<8>().ok_or(EINVAL)?;
+    let now = context.now();
+    if !context.state().object::<Timer>(number)?.is_ready(now) {
+        return Err(context.would_block(id, Events::IN));
     }
-
-    pub(super) fn look(self, look: &Look<'_>) -> (Events, Edges) {
-        let mut events = Events::NONE;
-        let mut edges = Edges::default();
-        if let Ok(timer) = look.state.object::<Timer>(self.0) {
-            events.set(Events::IN, timer.is_ready(look.now));
-            edges.input = timer.edges(look.now);
-        }
-        (events, edges)
-    }
-
-    pub(super) fn interest(self, look: &Look<'_>, interest: &mut Interest) {
-        if let Ok(timer) = look.state.object::<Timer>(self.0) {
-            interest.at(timer.next(look.now));
-        }
-    }
-
-    pub(super) fn closed(self, state: &mut State) {
-        state.remove_object::<Timer>(self.0);
-    }
+    let timer: &mut Timer = context.state_mut().object_mut(number)?;
+    *place = timer.read(now)?.to_le_bytes();
+    Ok(8)
 }
 
 /// `timerfd_create(clock, flags)`

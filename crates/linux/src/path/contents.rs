@@ -6,7 +6,7 @@ use super::{Right, of_path};
 use crate::access::Place;
 use crate::context::{Answer, Context, Failure, LONGEST_TRANSFER};
 use crate::errno::{EBADF, EFBIG, EINVAL, EISDIR, ENODEV, EOPNOTSUPP, ESPIPE, EXDEV, Errno};
-use crate::object::{HostFile, Object};
+use crate::object::{self, HostFile, Object};
 
 /// `truncate(path, length)`
 pub(crate) fn truncate(context: &mut Context<'_>) -> Answer {
@@ -34,7 +34,8 @@ pub(crate) fn ftruncate(context: &mut Context<'_>) -> Answer {
     if !open.writable() {
         return Err(EINVAL.into());
     }
-    open.object.clone().truncate(context, length)
+    let object = open.object.clone();
+    object::truncate_open(context, &object, length)
 }
 
 /// `fallocate(fd, mode, offset, length)`
@@ -57,7 +58,9 @@ pub(crate) fn fallocate(context: &mut Context<'_>) -> Answer {
             let file = std::sync::Arc::clone(file);
             allocate(context, &file, flags, offset..end)
         }
-        &Object::MemoryFile(file) => file.allocate(context, context.uint(1), offset, length),
+        &Object::MemoryFile(file) => {
+            object::allocate(context, file, context.uint(1), offset, length)
+        }
         _ => Err(ENODEV.into()),
     }
 }
@@ -87,8 +90,17 @@ fn allocate(
     Ok(0)
 }
 
-/// `fadvise64(fd, offset, length, advice)`, `readahead(fd, offset, count)`: advice is not needed.
+/// `fadvise64(fd, offset, length, advice)`: advice is not needed.
 pub(crate) fn fadvise(context: &mut Context<'_>) -> Answer {
+    readahead(context)?;
+    match context.int(3) {
+        0..=5 => Ok(0),
+        _ => Err(EINVAL.into()),
+    }
+}
+
+/// `readahead(fd, offset, count)`: is not needed.
+pub(crate) fn readahead(context: &mut Context<'_>) -> Answer {
     let open = context.state().descriptors.get(context.int(0))?;
     if open.is_place() {
         return Err(EBADF.into());
@@ -96,32 +108,43 @@ pub(crate) fn fadvise(context: &mut Context<'_>) -> Answer {
     if !open.object.seekable() {
         return Err(ESPIPE.into());
     }
-    if context.call.name == "fadvise64" && !(0..=5).contains(&context.int(3)) {
-        return Err(EINVAL.into());
-    }
     Ok(0)
 }
 
-/// `fsync(fd)`, `fdatasync(fd)`, `syncfs(fd)`, `sync_file_range(fd, ...)`
-pub(crate) fn sync_file(context: &mut Context<'_>) -> Answer {
+/// `fsync(fd)`
+pub(crate) fn fsync(context: &mut Context<'_>) -> Answer {
+    bring_to_disk(context, true)?.ok_or(EINVAL.into())
+}
+
+/// `fdatasync(fd)`, `sync_file_range(fd, offset, length, flags)`
+pub(crate) fn fdatasync(context: &mut Context<'_>) -> Answer {
+    bring_to_disk(context, false)?.ok_or(EINVAL.into())
+}
+
+/// `syncfs(fd)`: of the file system there is at least the file.
+pub(crate) fn syncfs(context: &mut Context<'_>) -> Answer {
+    Ok(bring_to_disk(context, false)?.unwrap_or(0))
+}
+
+/// Brings what was written to a file of the host to its disk; `None` for what has none. `metadata`:
+/// also what reading it does not need.
+fn bring_to_disk(context: &mut Context<'_>, metadata: bool) -> Result<Option<u64>, Failure> {
     let open = context.state().descriptors.get(context.int(0))?;
     if open.is_place() {
         return Err(EBADF.into());
     }
     match &open.object {
         Object::File(file) if file.is_writable() => {
-            let file = std::sync::Arc::clone(file);
-            let result = if context.call.name == "fsync" {
+            let result = if metadata {
                 rustix::fs::fsync(file.host())
             } else {
                 rustix::fs::fdatasync(file.host())
             };
             result.map_err(Errno::from)?;
-            Ok(0)
+            Ok(Some(0))
         }
-        Object::File(_) | Object::Directory(_) | Object::Text(_) => Ok(0),
-        _ if context.call.name == "syncfs" => Ok(0),
-        _ => Err(EINVAL.into()),
+        Object::File(_) | Object::Directory(_) | Object::Text(_) => Ok(Some(0)),
+        _ => Ok(None),
     }
 }
 

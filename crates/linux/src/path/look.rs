@@ -6,7 +6,7 @@ use super::{AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, Right, at, means_descriptor, of_
 use crate::access::{AT_FDCWD, Opened, Parent, Place};
 use crate::context::{Answer, Context, Failure, copy_out};
 use crate::errno::{EACCES, EINVAL, ENOENT, Errno};
-use crate::object::{Object, host_metadata, is_terminal};
+use crate::object::{self, Object, host_metadata};
 use crate::stat::{self, Metadata, S_IFLNK, S_IFMT};
 use crate::synthetic::Node;
 use crate::wire::Record;
@@ -35,7 +35,7 @@ fn metadata_of_made_up(
     match node {
         Node::Descriptor(fd) => {
             let object = context.state().descriptors.get(*fd).map_err(|_| ENOENT)?;
-            object.object.metadata(context)
+            object::metadata_of(context, &object.object)
         }
         node => Ok(node.metadata(path)),
     }
@@ -44,62 +44,67 @@ fn metadata_of_made_up(
 /// `stat(path, buffer)`
 pub(crate) fn stat(context: &mut Context<'_>) -> Answer {
     let place = of_path(context, 0, true, Right::Read)?;
-    put_stat(context, &place, 1)
+    put_stat(context, &place, context.word(1))
 }
 
 /// `lstat(path, buffer)`
 pub(crate) fn lstat(context: &mut Context<'_>) -> Answer {
     let place = of_path(context, 0, false, Right::Read)?;
-    put_stat(context, &place, 1)
+    put_stat(context, &place, context.word(1))
 }
 
-fn put_stat(context: &mut Context<'_>, place: &Place, argument: usize) -> Answer {
+fn put_stat(context: &mut Context<'_>, place: &Place, buffer: u64) -> Answer {
     let found = metadata(context, place)?;
-    context.write(context.word(argument), found.stat().as_bytes())?;
+    context.write(buffer, found.stat().as_bytes())?;
     Ok(0)
 }
 
 /// `newfstatat(fd, path, buffer, flags)`
 pub(crate) fn newfstatat(context: &mut Context<'_>) -> Answer {
-    let flags = context.uint(3);
+    let (fd, buffer, flags) = (context.int(0), context.word(2), context.uint(3));
     if flags & !(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW | AT_HARMLESS) != 0 {
         return Err(EINVAL.into());
     }
     if means_descriptor(context, flags)? {
-        let found = of_descriptor_or_directory(context)?;
-        context.write(context.word(2), found.stat().as_bytes())?;
+        let found = of_descriptor_or_directory(context, fd)?;
+        context.write(buffer, found.stat().as_bytes())?;
         return Ok(0);
     }
     let follow = flags & AT_SYMLINK_NOFOLLOW == 0;
-    let place = at(context, context.int(0), 1, follow, Right::Read)?;
-    put_stat(context, &place, 2)
+    let place = at(context, fd, 1, follow, Right::Read)?;
+    put_stat(context, &place, buffer)
 }
 
 /// `statx(fd, path, flags, mask, buffer)`
 pub(crate) fn statx(context: &mut Context<'_>) -> Answer {
-    let flags = context.uint(2);
+    let (fd, flags, mask, buffer) = (
+        context.int(0),
+        context.uint(2),
+        context.uint(3),
+        context.word(4),
+    );
     if flags & !(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW | AT_HARMLESS) != 0 {
         return Err(EINVAL.into());
     }
     // STATX__RESERVED of linux/stat.h
-    if context.uint(3) & 0x8000_0000 != 0 {
+    if mask & 0x8000_0000 != 0 {
         return Err(EINVAL.into());
     }
     let found = if means_descriptor(context, flags)? {
-        of_descriptor_or_directory(context)?
+        of_descriptor_or_directory(context, fd)?
     } else {
         let follow = flags & AT_SYMLINK_NOFOLLOW == 0;
-        let place = at(context, context.int(0), 1, follow, Right::Read)?;
+        let place = at(context, fd, 1, follow, Right::Read)?;
         metadata(context, &place)?
     };
-    context.write(context.word(4), found.statx().as_bytes())?;
+    context.write(buffer, found.statx().as_bytes())?;
     Ok(0)
 }
 
-/// The object behind the descriptor in argument 0, or the working directory.
-fn of_descriptor_or_directory(context: &mut Context<'_>) -> Result<Metadata, Failure> {
-    if context.int(0) != AT_FDCWD {
-        return stat::of_descriptor(context);
+/// What a descriptor stands for, or the working directory.
+fn of_descriptor_or_directory(context: &mut Context<'_>, fd: i32) -> Result<Metadata, Failure> {
+    if fd != AT_FDCWD {
+        return stat::of_descriptor(context, fd);
     }
     let request = crate::access::Request {
         directory: AT_FDCWD,
@@ -124,16 +129,16 @@ pub(crate) fn faccessat(context: &mut Context<'_>) -> Answer {
 /// `faccessat2(fd, path, mode, flags)`
 pub(crate) fn faccessat2(context: &mut Context<'_>) -> Answer {
     const AT_EACCESS: u32 = 0x200;
-    let flags = context.uint(3);
+    let (fd, mode, flags) = (context.int(0), context.uint(2), context.uint(3));
     if flags & !(AT_EACCESS | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0 {
         return Err(EINVAL.into());
     }
     if means_descriptor(context, flags)? {
-        let found = of_descriptor_or_directory(context)?;
-        return allowed(found.mode & 0o111 != 0 || context.uint(2) & 1 == 0);
+        let found = of_descriptor_or_directory(context, fd)?;
+        return allowed(found.mode & 0o111 != 0 || mode & 1 == 0);
     }
     let follow = flags & AT_SYMLINK_NOFOLLOW == 0;
-    check_access(context, context.int(0), 1, context.uint(2), follow)
+    check_access(context, fd, 1, mode, follow)
 }
 
 fn allowed(yes: bool) -> Answer {
@@ -237,10 +242,11 @@ fn link_of_descriptor(context: &Context<'_>, fd: i32) -> Result<Vec<u8>, Failure
 /// What `/proc/self/fd/N` points to if that is no path.
 fn descriptor_name(context: &Context<'_>, fd: i32) -> Result<Vec<u8>, Failure> {
     let open = context.state().descriptors.get(fd).map_err(|_| ENOENT)?;
-    let inode = open.object.metadata(context)?.inode;
+    let inode = object::metadata_of(context, &open.object)?.inode;
+    let options = context.process.options();
     Ok(match &open.object {
-        Object::Input if is_terminal(context, None) => TERMINAL.to_vec(),
-        Object::Output(stream) if is_terminal(context, Some(*stream)) => TERMINAL.to_vec(),
+        Object::Input if options.is_terminal(None) => TERMINAL.to_vec(),
+        Object::Output(stream) if options.is_terminal(Some(*stream)) => TERMINAL.to_vec(),
         Object::Text(text) => text.path.clone(),
         Object::Device(device) => device.path().to_vec(),
         _ => format!("pipe:[{inode}]").into_bytes(),

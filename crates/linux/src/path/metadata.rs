@@ -25,12 +25,14 @@ pub(crate) fn chmod(context: &mut Context<'_>) -> Answer {
     change_mode(context, AT_FDCWD, 0, context.uint(1), true)
 }
 
-/// `fchmodat(fd, path, mode)`, `fchmodat2(fd, path, mode, flags)`
-pub(crate) fn chmod_at(context: &mut Context<'_>) -> Answer {
-    let flags = match context.call.name {
-        "fchmodat2" => context.uint(3),
-        _ => 0,
-    };
+/// `fchmodat(fd, path, mode)`
+pub(crate) fn fchmodat(context: &mut Context<'_>) -> Answer {
+    change_mode(context, context.int(0), 1, context.uint(2), true)
+}
+
+/// `fchmodat2(fd, path, mode, flags)`
+pub(crate) fn fchmodat2(context: &mut Context<'_>) -> Answer {
+    let flags = context.uint(3);
     if flags & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0 {
         return Err(EINVAL.into());
     }
@@ -112,15 +114,23 @@ fn only_self(user: u32, group: u32) -> Answer {
     }
 }
 
-/// `chown(path, user, group)`, `lchown`
+/// `chown(path, user, group)`
 pub(crate) fn chown(context: &mut Context<'_>) -> Answer {
-    let follow = context.call.name == "chown";
+    change_owner(context, true)
+}
+
+/// `lchown(path, user, group)`
+pub(crate) fn lchown(context: &mut Context<'_>) -> Answer {
+    change_owner(context, false)
+}
+
+fn change_owner(context: &mut Context<'_>, follow: bool) -> Answer {
     target(context, AT_FDCWD, 0, follow)?.place(context)?;
     only_self(context.uint(1), context.uint(2))
 }
 
 /// `fchownat(fd, path, user, group, flags)`
-pub(crate) fn chown_at(context: &mut Context<'_>) -> Answer {
+pub(crate) fn fchownat(context: &mut Context<'_>) -> Answer {
     let flags = context.uint(4);
     if flags & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0 {
         return Err(EINVAL.into());
@@ -170,14 +180,18 @@ pub(crate) fn utimensat(context: &mut Context<'_>) -> Answer {
     set_times(context, context.int(0), 1, follow, &times)
 }
 
-/// `utimes(path, times)`, `futimesat(fd, path, times)`
+/// `utimes(path, times)`
 pub(crate) fn utimes(context: &mut Context<'_>) -> Answer {
-    let with_fd = context.call.name == "futimesat";
-    let (fd, argument) = if with_fd {
-        (context.int(0), 1)
-    } else {
-        (AT_FDCWD, 0)
-    };
+    change_times(context, AT_FDCWD, 0)
+}
+
+/// `futimesat(fd, path, times)`
+pub(crate) fn futimesat(context: &mut Context<'_>) -> Answer {
+    change_times(context, context.int(0), 1)
+}
+
+/// The path is argument `argument`, and behind it come two `struct timeval`, or null.
+fn change_times(context: &mut Context<'_>, fd: i32, argument: usize) -> Answer {
     let address = context.word(argument + 1);
     let times = if address == 0 {
         now()

@@ -16,7 +16,7 @@ use crate::tests::Machine;
 const POLLIN: u16 = 1;
 
 /// A call that has an answer when it is made again.
-static LATER: Call = Call {
+pub(super) static LATER: Call = Call {
     number: 500,
     name: "later",
     handler: later,
