@@ -1,141 +1,51 @@
 //! The process: everything about a program that its kernel would remember.
 
+pub(crate) mod account;
+pub(crate) mod block;
+pub(crate) mod clock;
+pub(crate) mod close;
+pub(crate) mod descriptors;
+pub(crate) mod frame;
+pub(crate) mod limits;
+pub(crate) mod locks;
+pub(crate) mod look;
+pub(crate) mod options;
+pub(crate) mod pending;
+pub(crate) mod sending;
+pub(crate) mod signals;
+pub(crate) mod state;
+pub(crate) mod threads;
+pub(crate) mod timers;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use tinykvm::Guest;
 
-use crate::block::Attempt;
-use crate::connect_rules::ConnectRules;
-use crate::context::low_half;
-use crate::descriptor::Descriptors;
-use crate::errno::ENOSYS;
-use crate::lock::Locks;
-use crate::network::Socket;
+use crate::host::Host;
 use crate::notice::{Notice, Told};
-use crate::objects::Objects;
-use crate::permissions::Permissions;
-use crate::signal::Signals;
-use crate::system::{DEFAULT_LIMITS, Limit};
-use crate::threads::{Thread, Threads};
-use crate::timer::Timers;
-use crate::{Flow, Host, Stream, table, thread};
+use crate::objects::kept::Objects;
+use crate::objects::socket::Socket;
+use crate::process::descriptors::Descriptors;
+use crate::process::limits::DEFAULT_LIMITS;
+use crate::process::locks::Locks;
+use crate::process::options::ProcessOptions;
+use crate::process::signals::Signals;
+use crate::process::state::State;
+use crate::process::threads::{Thread, Threads};
+use crate::process::timers::Timers;
 
-/// The only process of a guest, and its first thread. (0 is never a process in Linux, and some
-/// programs take it for an error.)
-pub(crate) const PROCESS_ID: u32 = 1;
-
-/// The process after the freeze, as `getpid` has it: another one, as after `fork`. Generators of
-/// random numbers in libraries (OpenSSL's for one) tell by this that they need a new seed. Threads
-/// keep their numbers.
-pub(crate) const FORKED_ID: u32 = (1 << 22) - 2;
-
-/// How a program is started, and what it is told about itself.
-#[derive(Debug, Clone)]
-pub struct ProcessOptions {
-    /// `argv`, with the program's name first.
-    pub arguments: Vec<Vec<u8>>,
-    /// The environment: `KEY=value`.
-    pub environment: Vec<Vec<u8>>,
-    /// The path by which the program was started: `AT_EXECFN`; its end is the thread's name.
-    pub executable: Vec<u8>,
-    /// The path of its file without links on the way: `/proc/self/exe`. Empty: the same.
-    pub file: Vec<u8>,
-    /// The guest's memory in bytes, for programs that ask (`sysinfo`); 0 if nobody knows.
-    pub memory: u64,
-    /// The most threads at a time. Each one costs the host about a kilobyte, and its vector state.
-    pub threads: usize,
-    /// Standard input and output look like a terminal. C libraries then write each line of output
-    /// when it is complete; otherwise they collect it in a buffer, which is lost if the guest is
-    /// reset before it is full. Standard error is never one: nobody collects it, and a program
-    /// that finds a terminal there colours its messages, which go to a log.
-    pub terminal: bool,
-    /// Where its sockets may go.
-    pub connect: ConnectRules,
-    /// The working directory at the start; empty is the root.
-    pub directory: Vec<u8>,
-    /// What it may have of the host.
-    pub permissions: Arc<Permissions>,
-    /// An audit: memory that is written and executed is possible in the guest, and
-    /// [`Host::exec_memory`](crate::Host::exec_memory) is told about it.
-    pub audit_exec_memory: bool,
-}
-
-impl ProcessOptions {
-    /// Whether this is a terminal: input (`None`) or one of the outputs.
-    pub(crate) fn is_terminal(&self, stream: Option<Stream>) -> bool {
-        self.terminal && stream != Some(Stream::Err)
-    }
-}
-
-impl Default for ProcessOptions {
-    fn default() -> Self {
-        Self {
-            arguments: Vec::new(),
-            environment: Vec::new(),
-            executable: Vec::new(),
-            file: Vec::new(),
-            memory: 0,
-            threads: 256,
-            terminal: false,
-            connect: ConnectRules::default(),
-            directory: Vec::new(),
-            permissions: Arc::default(),
-            audit_exec_memory: false,
-        }
-    }
-}
-
-/// What the program can change and a reset puts back.
-#[derive(Debug, Clone)]
-pub(crate) struct State {
-    pub(crate) threads: Threads,
-    pub(crate) signals: Signals,
-    pub(crate) timers: Timers,
-    pub(crate) descriptors: Descriptors,
-    pub(crate) objects: Objects,
-    pub(crate) limits: [Limit; 16],
-    pub(crate) umask: u32,
-    /// The working directory as the program knows it: clean, the root is empty.
-    pub(crate) directory: Arc<[u8]>,
-    pub(crate) locks: Locks,
-    /// Monotonic time at the start of the program, where its CPU clock starts.
-    pub(crate) started: Duration,
-    /// Time in which no thread could run, which is no processor time.
-    pub(crate) idle: Duration,
-    /// Monotonic time of the freeze, until the program goes on.
-    pub(crate) frozen: Option<Duration>,
-    /// What the host held at the freeze beside objects.
-    pub(crate) beside_at_freeze: u64,
-    /// Counts changes of what calls can wait for.
-    pub(crate) generation: u64,
-}
-
-impl State {
-    /// To be told when something changed that a call may wait for: those that wait for events are
-    /// made again.
-    pub(crate) fn changed(&mut self) {
-        self.generation = self.generation.wrapping_add(1);
+impl Process {
+    /// What the host holds for the program now counts with the guest's memory.
+    pub(crate) fn count_held(&self, guest: &mut dyn Guest) {
+        guest.holds(self.state().held());
     }
 
-    /// Changes with [`Self::changed`].
-    pub(crate) fn generation(&self) -> u64 {
-        self.generation
-    }
-
-    /// What the host held at the freeze beside objects; 0 until then.
-    pub(crate) fn beside_at_freeze(&self) -> u64 {
-        self.beside_at_freeze
-    }
-
-    /// The thread that has the processor.
-    pub(crate) fn thread(&self) -> &Thread {
-        &self.threads.current
-    }
-
-    /// The thread that has the processor, to change.
-    pub(crate) fn thread_mut(&mut self) -> &mut Thread {
-        &mut self.threads.current
+    /// What the host holds for the program, and in a fork for this fork alone: as it is accounted
+    /// for, and as a look at everything finds it. The two are always the same.
+    #[must_use]
+    pub fn held(&self) -> (u64, u64) {
+        (self.state().held(), self.state().counted())
     }
 }
 
@@ -170,7 +80,7 @@ impl Process {
             objects: Objects::default(),
             limits: DEFAULT_LIMITS,
             umask: 0o022,
-            directory: crate::access::normal(&options.directory).into(),
+            directory: crate::rules::paths::normal(&options.directory).into(),
             locks: Locks::default(),
             started: Duration::ZERO,
             idle: Duration::ZERO,
@@ -187,39 +97,6 @@ impl Process {
             sliced: false,
             slice_end: None,
         }
-    }
-
-    /// Answers the system call that the guest stopped at: the result goes into its registers.
-    /// Pending signals that the call made deliverable are delivered, too.
-    ///
-    /// The number is the lower half of RAX, the arguments are RDI, RSI, RDX, R10, R8 and R9.
-    pub fn syscall(&mut self, guest: &mut dyn Guest, host: &mut dyn Host) -> Flow {
-        let number = low_half(guest.registers().rax);
-        let Some(call) = table::find(number) else {
-            let name = table::name_of(number);
-            self.notice(host, Notice::UnknownCall { number, name });
-            guest.registers_mut().rax = ENOSYS.to_result();
-            return Flow::Continue;
-        };
-        // After a deadline in the middle of a wait.
-        if self.state().thread().wait.is_some() {
-            self.state_mut().thread_mut().wait = None;
-        }
-        let flow = match self.attempt(guest, host, call, Attempt::default()) {
-            Ok(turn) => self.proceed(guest, host, turn),
-            Err(flow) => flow,
-        };
-        self.answer_ahead(guest);
-        flow
-    }
-
-    /// What the guest need not ask for: who it is.
-    pub(crate) fn answer_ahead(&self, guest: &mut dyn Guest) {
-        let answers = thread::known(self);
-        let alone = self.state().threads.is_alone();
-        // Others may be ready by now.
-        let known = answers.len() - usize::from(!alone);
-        guest.set_answers(&answers[..known]);
     }
 
     /// The program is frozen here, to be forked: the current thread is the one that waits for
@@ -246,31 +123,6 @@ impl Process {
         state.frozen = Some(now);
         state.objects.freeze();
         state.beside_at_freeze = state.beside();
-    }
-
-    /// Prepares for a request, before the registers are loaded for it: the thread that waits for
-    /// requests gets the processor, whichever answered the last one. The others go on when it
-    /// waits, or its time slice is over.
-    pub fn begin_call(&mut self, guest: &mut dyn Guest) {
-        self.forked = true;
-        let state = self.state();
-        if state.threads.is_caller_alone() && state.timers.next().is_none() && !self.sliced {
-            self.answer_ahead(guest);
-            return;
-        }
-        let now = guest.monotonic();
-        self.slice_end = None;
-        let state = self.state_mut();
-        if let Some(frozen) = state.frozen.take() {
-            let by = now.saturating_sub(frozen);
-            state.threads.postpone(by);
-            state.timers.postpone(by);
-            // What they wait for may have changed with the time.
-            state.changed();
-        }
-        state.threads.call(guest);
-        self.answer_ahead(guest);
-        self.arm(guest, now);
     }
 
     /// The current thread failed and goes no further. What is called next is the callback for that.
@@ -305,13 +157,6 @@ impl Process {
         if let Some((notice, count)) = self.told.count(notice) {
             host.notice(notice, count);
         }
-    }
-
-    /// The system call that the current thread waits in, if it does.
-    #[must_use]
-    pub fn waits_in(&self) -> Option<&'static str> {
-        let waiting = self.state().thread().wait.as_ref()?;
-        table::find(u32::from(waiting.call)).map(|call| call.name)
     }
 
     /// How the program was started.

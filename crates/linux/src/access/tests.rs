@@ -5,12 +5,12 @@ mod tree;
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use super::*;
-use crate::ProcessOptions;
-use crate::errno::{EBADF, EBUSY, EEXIST, EINVAL, EISDIR, ELOOP, ENAMETOOLONG};
-use crate::permissions::{Extent, PathRule, Permissions};
+use crate::access::tests::tree::{CWD, Tree, content, try_call};
+use crate::process::options::ProcessOptions;
+use crate::rules::paths::{is_below, normal};
+use crate::rules::permissions::{Extent, PathRule, Permissions};
 use crate::tests::{Machine, int};
-use tree::{CWD, Tree, content, try_call};
+use crate::wire::errno::{EACCES, EBADF, EBUSY, EEXIST, EINVAL, ELOOP, ENOENT};
 
 #[test]
 fn paths_are_cleaned() {
@@ -294,7 +294,7 @@ fn an_audit_keeps_to_the_programs_own_proc() {
     let out = machine.open("/dev/stdout", 1).unwrap();
     let text = machine.guest.put(b"text");
     machine.value("write", &[out, text, 4]);
-    assert_eq!(machine.printed(crate::Stream::Out), b"text");
+    assert_eq!(machine.printed(crate::host::Stream::Out), b"text");
     assert_eq!(machine.open("/proc/1/mem", 0), Err(ENOENT));
 }
 

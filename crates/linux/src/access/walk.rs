@@ -4,12 +4,31 @@ use std::os::fd::OwnedFd;
 
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 
-use super::{Right, Standing, join, standing, synthetic};
-use crate::context::Context;
-use crate::errno::{ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, Errno};
-use crate::permissions::{Anchor, PathGrant};
-use crate::stat::{S_IFDIR, S_IFLNK, S_IFMT};
-use crate::synthetic::Node;
+use crate::access::grant::Standing;
+use crate::access::place::standing;
+use crate::access::request::Right;
+use crate::access::synthetic::{self, Node};
+use crate::access::tell::absent;
+use crate::call::context::Context;
+use crate::call::failure::Failure;
+use crate::rules::paths::join;
+use crate::rules::permissions::Anchor;
+use crate::wire::errno::{ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, Errno};
+use crate::wire::file::{S_IFDIR, S_IFLNK, S_IFMT};
+
+/// The clean path that an absolute one leads to, part by part.
+pub(crate) fn walked(
+    context: &mut Context<'_>,
+    raw: &[u8],
+    right: Right,
+    follow: bool,
+) -> Result<Vec<u8>, Failure> {
+    match walk(context, raw, follow) {
+        Ok(clean) => Ok(clean),
+        Err(Stuck::Fails(error)) => Err(error.into()),
+        Err(Stuck::Absent(at)) => Err(absent(context, raw, &at, right, ENOENT)),
+    }
+}
 
 /// Links on one path (`MAXSYMLINKS` in linux/namei.h).
 const MOST_LINKS: usize = 40;
@@ -108,14 +127,14 @@ fn parts(path: &[u8]) -> Vec<Vec<u8>> {
 
 /// Looks at a clean path. All but its last part is free of links.
 fn look(context: &Context<'_>, path: &[u8]) -> Result<Part, Errno> {
-    let stays = super::stays(context, path, Right::Read);
+    let stays = crate::access::place::stays(context, path, Right::Read);
     if stays && let Some(Node::Link(target)) = synthetic::find(context, path) {
         return Ok(Part::Link(target));
     }
     let permissions = &context.process.options().permissions;
     let found = permissions.find(path);
     let by_name = found.is_some_and(|(grant, _)| !grant.shown.is_empty());
-    let found = found.filter(|_| !stays && (by_name || !super::is_kernels(path)));
+    let found = found.filter(|_| !stays && (by_name || !crate::access::place::is_kernels(path)));
     if let Some((grant, rest)) = found {
         match &grant.anchor {
             Anchor::Link(target) => return Ok(Part::Link(target.clone())),
@@ -145,44 +164,5 @@ fn look_at_host(directory: &OwnedFd, rest: &[u8]) -> Result<Part, Errno> {
         }
         S_IFDIR => Ok(Part::Other(None)),
         _ => Ok(Part::Other(Some(ENOTDIR.into()))),
-    }
-}
-
-/// What the host has at a path that is granted.
-pub(super) enum There {
-    Nothing,
-    /// Something that is no link, or that can't be told.
-    File,
-    /// The same of the host's kernel.
-    Kernel,
-    /// A link, and where it points.
-    Link(Vec<u8>),
-}
-
-/// Looks whether the host has anything at a path of a rule.
-pub(super) fn there(grant: &PathGrant, rest: &[u8]) -> There {
-    let (directory, name) = match &grant.anchor {
-        Anchor::Tree(directory) => (directory, rest),
-        Anchor::Name(directory, name) => (directory, name.as_slice()),
-        Anchor::Link(_) => return There::File,
-        Anchor::Missing => return There::Nothing,
-    };
-    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_SYMLINKS;
-    let name = if name.is_empty() { &b"."[..] } else { name };
-    let file = match rustix::fs::openat2(directory, name, flags, Mode::empty(), resolve) {
-        Ok(file) => file,
-        // By a link on the way.
-        Err(rustix::io::Errno::LOOP | rustix::io::Errno::XDEV) => return There::File,
-        Err(_) => return There::Nothing,
-    };
-    let is_link = rustix::fs::fstat(&file).is_ok_and(|found| found.st_mode & S_IFMT == S_IFLNK);
-    match (is_link, &grant.anchor) {
-        (false, _) if super::is_kernel_file_system(&file) => There::Kernel,
-        (false, _) => There::File,
-        // It was followed when it was granted, and is no more.
-        (true, Anchor::Name(..)) => There::Nothing,
-        (true, _) => rustix::fs::readlinkat(&file, "", Vec::new())
-            .map_or(There::Nothing, |target| There::Link(target.into_bytes())),
     }
 }

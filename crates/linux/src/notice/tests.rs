@@ -1,4 +1,4 @@
-use super::*;
+use crate::notice::{MOST, Notice, Path, Told};
 
 fn absent(path: &[u8]) -> Notice<'_> {
     Notice::Absent(Path {

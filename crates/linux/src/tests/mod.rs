@@ -8,8 +8,12 @@ use std::time::Duration;
 use tinykvm::Guest;
 use tinykvm_testkit::FakeGuest;
 
-use crate::errno::Errno;
-use crate::{Flow, Host, Notice, Process, ProcessOptions, Stream, table};
+use crate::host::{Flow, Host, Stream};
+use crate::notice::Notice;
+use crate::process::Process;
+use crate::process::options::ProcessOptions;
+use crate::run::table;
+use crate::wire::errno::Errno;
 
 /// A host that remembers what it was asked.
 #[derive(Debug, Default)]
@@ -29,7 +33,7 @@ pub(crate) struct Recorder {
 
 impl Host for Recorder {
     fn output(&mut self, stream: Stream, bytes: &[u8]) {
-        assert!(!bytes.is_empty() && bytes.len() <= crate::OUTPUT_PIECE);
+        assert!(!bytes.is_empty() && bytes.len() <= crate::host::OUTPUT_PIECE);
         self.output.push((stream, bytes.to_vec()));
     }
 

@@ -3,10 +3,10 @@
 use proptest::prelude::*;
 use tinykvm::{Guest, Protection};
 
-use super::{Machine, NOWHERE};
-use crate::access::Access;
-use crate::errno::EFAULT;
-use crate::{Flow, table};
+use crate::host::Flow;
+use crate::run::table::{self, Access};
+use crate::tests::{Machine, NOWHERE};
+use crate::wire::errno::EFAULT;
 
 /// Calls that read or write memory at an argument, with arguments under which they do. A pointer
 /// argument is `P`, and each one in turn is made bad while the others are good.
@@ -327,7 +327,7 @@ fn no_call_panics_on_odd_arguments() {
 fn argument() -> impl Strategy<Value = u64> {
     prop_oneof![
         4 => 0..64_u64,
-        2 => any::<i32>().prop_map(super::int),
+        2 => any::<i32>().prop_map(crate::tests::int),
         4 => (0..16_u64, 0..0x1100_u64).prop_map(|(page, offset)| BASE + page * 0x1000 + offset),
         2 => (0..32_u64).prop_map(|page| BASE + page * 0x1000),
         1 => (12..48_u32).prop_map(|bits| 1 << bits),

@@ -1,9 +1,11 @@
 //! The dispatcher, the reset, and that the table is complete and in order.
 
-use super::{Machine, int};
-use crate::access::Access;
-use crate::errno::{EBADF, ENOENT, ENOSYS};
-use crate::{Flow, Process, ProcessOptions, table};
+use crate::host::Flow;
+use crate::process::Process;
+use crate::process::options::ProcessOptions;
+use crate::run::table::{self, Access};
+use crate::tests::{Machine, int};
+use crate::wire::errno::{EBADF, ENOENT, ENOSYS};
 
 #[test]
 fn table_is_sorted_and_found_by_number() {

@@ -1,12 +1,14 @@
 //! Links that programs leave on the host stay inside of what was granted, whatever is made, moved
 //! and named, in whatever order.
 
-use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::thread;
+use std::{fs, thread};
 
-use super::*;
-use crate::errno::EXDEV;
+use crate::access::tests::tree::{CWD, Tree, try_call};
+use crate::rules::permissions::Extent;
+use crate::tests::{Machine, int};
+use crate::wire::errno::{EACCES, EXDEV};
 
 /// A sequence of numbers that looks random.
 struct Numbers(u64);

@@ -10,11 +10,13 @@ mod directories;
 mod ends;
 mod ground;
 
-use super::tree::outcome;
 use super::*;
-use crate::table;
-use calls::{CALLS, Case};
-use ground::{Ground, WAYS};
+use crate::access::tests::matrix::calls::{CALLS, Case};
+use crate::access::tests::matrix::ground::{Ground, WAYS};
+use crate::access::tests::tree::{CWD, Tree, outcome};
+use crate::run::table::{self, Access};
+use crate::tests::Machine;
+use crate::wire::errno::{EACCES, EISDIR, ELOOP, ENOENT, ENOTDIR, Errno};
 
 /// What a program may do with the tree that a case is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -6,8 +6,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::*;
-use crate::ProcessOptions;
+use crate::process::options::ProcessOptions;
+use crate::rules::permissions::{Extent, PathRule, Permissions};
+use crate::tests::Machine;
+use crate::wire::errno::Errno;
+use crate::wire::file::AT_FDCWD;
 
 pub(super) const CWD: i32 = AT_FDCWD;
 

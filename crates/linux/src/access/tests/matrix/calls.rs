@@ -1,9 +1,11 @@
 //! Every call with a path, with the arguments under which it does something.
 
-use super::{AtLink, Thing};
-use crate::access::AT_FDCWD;
-use crate::errno::{EEXIST, EINVAL, ELOOP, ENOTDIR, EOPNOTSUPP, Errno};
+use Argument::{Cwd, Fd, Is, Path, Room, Text};
+
+use crate::access::tests::matrix::{AtLink, Thing};
 use crate::tests::{Machine, int};
+use crate::wire::errno::{EEXIST, EINVAL, ELOOP, ENOTDIR, EOPNOTSUPP, Errno};
+use crate::wire::file::AT_FDCWD;
 
 /// An argument of a call.
 #[derive(Debug, Clone, Copy)]
@@ -127,8 +129,6 @@ const fn directory(case: Case) -> Case {
         ..case
     }
 }
-
-use Argument::{Cwd, Fd, Is, Path, Room, Text};
 
 /// Where links and renames of a case lead to, and come from: beside all that a case names.
 const BESIDE: Argument = Text("/write/beside");

@@ -1,9 +1,13 @@
 //! What a descriptor of a file allows, and what it does not: by calls on it, by its name below
 //! `/proc/self/fd`, and by an empty path.
 
-use super::ground::Ground;
 use super::*;
-use crate::errno::EPERM;
+use crate::access::tests::matrix::calls::{CALLS, Case};
+use crate::access::tests::matrix::ground::Ground;
+use crate::access::tests::matrix::{AtLink, Checker, Expected, Leads, May, Thing};
+use crate::access::tests::tree::{CWD, Tree, outcome};
+use crate::tests::{Machine, int};
+use crate::wire::errno::{EACCES, EBADF, ENOENT, ENOTDIR, EPERM};
 
 // asm-generic/fcntl.h, linux/fcntl.h
 const O_RDWR: u64 = 2;

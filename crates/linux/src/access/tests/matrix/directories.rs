@@ -1,7 +1,10 @@
 //! Paths relative to a directory, which a program has in several ways.
 
-use super::ground;
-use super::*;
+use crate::access::tests::matrix::calls::CALLS;
+use crate::access::tests::matrix::{Checker, Expected, Leads, May, ground};
+use crate::access::tests::tree::{CWD, try_call};
+use crate::tests::{Machine, int};
+use crate::wire::errno::{EBADF, ENAMETOOLONG, ENOTDIR};
 
 /// Ways from `/T/dir`; letters as in the ways that are absolute.
 const WAYS: &[(&[u8], Leads)] = &[

@@ -1,7 +1,10 @@
 //! Calls with two paths: both ends must be allowed, by whatever way they are named.
 
-use super::ground;
-use super::*;
+use crate::access::tests::matrix::ground::{self, Ground};
+use crate::access::tests::matrix::{Leads, May};
+use crate::access::tests::tree::{CWD, outcome};
+use crate::tests::int;
+use crate::wire::errno::{EACCES, ENOENT};
 
 /// The calls, and what they need of the path that they come from.
 const CALLS: &[(&str, &[u64])] = &[

@@ -7,9 +7,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 
-use super::Leads;
+use crate::access::tests::matrix::Leads;
 use crate::access::tests::tree::Tree;
-use crate::errno::{ENAMETOOLONG, ENOENT, ENOTDIR};
+use crate::wire::errno::{ENAMETOOLONG, ENOENT, ENOTDIR};
 
 /// Names of the things.
 const THINGS: [&str; 3] = ["file", "empty", "new"];

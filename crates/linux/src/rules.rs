@@ -1,0 +1,5 @@
+//! What a program may have of the host, as its configuration says it.
+
+pub(crate) mod connect;
+pub(crate) mod paths;
+pub(crate) mod permissions;
