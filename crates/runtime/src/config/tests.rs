@@ -418,3 +418,36 @@ fn what_memory_can_be_is_in_the_manual() {
     let line = format!("Memory of the program, {least} to {most}");
     assert!(manual.contains(&line), "{line}");
 }
+
+/// The manual's table of keys: their names and defaults, in order.
+fn keys_of_the_manual() -> Vec<(&'static str, &'static str)> {
+    let manual = include_str!("../../../../vmod.vcc");
+    let rule = "============================== =======";
+    let mut table = manual.split(rule).skip(1);
+    let body = table.nth(1).expect("a table of keys");
+    let rows = body.lines().skip(1).filter(|row| !row.starts_with(' '));
+    let cells = |row: &'static str| Some((row.get(..30)?.trim(), row.get(31..38)?.trim()));
+    rows.filter_map(cells).collect()
+}
+
+#[test]
+fn the_manual_has_every_key_with_its_default() {
+    let manual = keys_of_the_manual();
+    let mut named: Vec<_> = manual.iter().map(|(key, _)| *key).collect();
+    let works = |key: &&keys::Key| matches!(key.effect, keys::Effect::Sets(_));
+    let mut known: Vec<_> = keys::KEYS.iter().filter(works).map(|it| it.name).collect();
+    named.sort_unstable();
+    known.sort_unstable();
+    assert_eq!(named, known);
+    let mut compared = 0;
+    for (key, default) in manual {
+        if matches!(default, "" | "note" | "none") {
+            continue;
+        }
+        let document = format!(r#"{{ "{key}": {default} }}"#);
+        let settings = applied(&document).expect(&document);
+        assert_eq!(settings, Settings::default(), "{document}");
+        compared += 1;
+    }
+    assert!(compared >= 20, "{compared} defaults");
+}

@@ -52,7 +52,11 @@ fn configuring() -> Result<(), String> {
     programs
         .configure("x", r#"{"filename": "/nowhere"}"#)
         .unwrap();
-    assert!(programs.configure("x", r#"{"concurrency": 10001}"#).is_err());
+    assert!(
+        programs
+            .configure("x", r#"{"concurrency": 10001}"#)
+            .is_err()
+    );
     let other = programs.configure("x", r#"{"filename": "/elsewhere"}"#);
     assert!(
         matches!(other, Err(ConfigError::OtherFile { .. })),
