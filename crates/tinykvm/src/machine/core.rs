@@ -56,8 +56,9 @@ pub(super) struct Core {
     pub(super) ended: Option<Exit>,
     /// What KVM refused while the host looked at the guest.
     pub(super) failure: Failure,
-    /// The last run was interrupted: KVM may hold an exception that it did not deliver.
-    interrupted: bool,
+    /// The last run ended at no instruction of the guest's own choice: KVM may hold an exception
+    /// that it did not deliver.
+    pub(super) interrupted: bool,
     /// A page for [`Vm::flush`], made when first needed.
     pub(super) scratch: Option<Mapping>,
 }
@@ -244,12 +245,14 @@ impl Core {
                         return Ok(exit);
                     }
                     if self.slice.watches() && self.is_over_limit() {
+                        self.interrupted = true;
                         return Ok(Exit::MemoryLimit);
                     }
                     self.keep_watch()?;
                 }
                 Stop::RingFull => {
                     if !self.make_room()? {
+                        self.interrupted = true;
                         return Ok(Exit::MemoryLimit);
                     }
                     self.keep_watch()?;

@@ -276,10 +276,14 @@ impl Core {
                         return Ok(Some(exit));
                     }
                 }
-                Stop::Interrupted if self.timer.fired() => return Ok(Some(Exit::Deadline)),
+                Stop::Interrupted if self.timer.fired() => {
+                    self.interrupted = true;
+                    return Ok(Some(Exit::Deadline));
+                }
                 Stop::Interrupted | Stop::In => {}
                 Stop::RingFull => {
                     if !self.make_room()? {
+                        self.interrupted = true;
                         return Ok(Some(Exit::MemoryLimit));
                     }
                 }
