@@ -1,7 +1,7 @@
 //! The VCL in documents, made whole so that it can be compiled.
 //!
 //! VCL is a fenced block that says `vcl`; and a block without a language (indented, fenced, or behind
-//! `::` in the module's manual) that begins as VCL does: see [`begins_as_vcl`]. One that is not to be
+//! `::` in the module's manual) that begins as VCL does: see `begins_as_vcl`. One that is not to be
 //! compiled has `<!-- not compiled: REASON -->` above it.
 //!
 //! A block that begins with `vcl 4` is whole. Before any other come the version, the imports and the

@@ -104,9 +104,9 @@ fn trimmed() -> Result<(), String> {
 }
 
 fn used() -> Result<(), String> {
-    const IDLE: Duration = Duration::from_millis(500);
+    const IDLE: Duration = Duration::from_secs(1);
     until("forks of other tests", || forks() == 0);
-    let bench = configured(WRITES, r#"{"concurrency": 2, "idle_time": 0.5}"#);
+    let bench = configured(WRITES, r#"{"concurrency": 2, "idle_time": 1}"#);
     bench.get("/").is(200, "1");
     let deadline = Instant::now() + Duration::from_secs(20);
     let (mut made, mut begun) = (forks(), Instant::now());
