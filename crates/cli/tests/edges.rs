@@ -495,7 +495,11 @@ fn signals() -> Result<(), String> {
     let program = program();
     for signal in ["INT", "TERM", "HUP"] {
         for name in ["run", "learn"] {
-            let mut child = command(&[name, &program, "never"])
+            // A background job of a shell ignores interrupts, and so does what it starts.
+            let mut child = Command::new("env")
+                .args(["--default-signal", env!("CARGO_BIN_EXE_tinykvm")])
+                .args([name, &program, "never"])
+                .stdin(Stdio::null())
                 .stdout(Stdio::piped())
                 .stderr(Stdio::piped())
                 .spawn()
