@@ -3,8 +3,6 @@
 mod advice;
 mod look;
 
-use std::borrow::Cow;
-
 use tinykvm_linux::{Full, Lacking, Less, Notice, NoticePath};
 
 use crate::fields::shown;
@@ -18,7 +16,7 @@ use look::Look;
 #[derive(Debug)]
 pub(crate) struct Pending {
     start: String,
-    /// What no rule is about.
+    /// What was refused.
     look: Look,
     end: String,
 }
@@ -61,9 +59,14 @@ pub(crate) fn telling(
                 end,
             });
         }
-        Notice::Denied(path, less) => {
-            format!("{} is denied: {}", of_path(path), why(path, *less, wording))
+        Notice::Denied(path, Less::ReadOnly) => {
+            return Telling::Later(Pending {
+                start: of_path(path),
+                look: Look::read_only(path),
+                end,
+            });
         }
+        Notice::Denied(path, less) => format!("{} is denied: {}", of_path(path), why(*less)),
         Notice::Unreachable { call, to } => format!(
             "{call} of {to:?} is denied: no rule allows it ({})",
             advice(wording, program, Rule::Connect(to))
@@ -109,16 +112,7 @@ pub(crate) fn telling(
                 Lacking::HugePages => "there are no huge pages to ask for",
             }
         ),
-        Notice::Full { call, what } => format!(
-            "{call}: {}",
-            match what {
-                Full::Descriptors => "no descriptor is free (1024 at most, or what it set itself)",
-                Full::Sockets => "there are as many of these as there can be (64 sockets)",
-                Full::Locks => "there are as many record locks as there can be (1024)",
-                Full::Threads => "there are as many threads as there can be (256)",
-                Full::Timers => "there are as many timers as there can be (128)",
-            }
-        ),
+        Notice::Full { call, what } => format!("{call}: {}", of_full(*what)),
         Notice::UnknownCall { number, name } => match name {
             Some(name) => format!("system call {name} ({number}) is not implemented"),
             None => format!("system call {number} does not exist"),
@@ -145,9 +139,19 @@ impl Pending {
                 "{start} is denied: {}{end}",
                 found.text(look, program, wording)
             ),
-            in_vain: found.is_nothing(),
+            in_vain: look.is_in_vain(&found),
             first: end.is_empty(),
         }
+    }
+}
+
+fn of_full(what: Full) -> &'static str {
+    match what {
+        Full::Descriptors => "no descriptor is free (1024 at most, or what it set itself)",
+        Full::Sockets => "there are as many of these as there can be (64 sockets)",
+        Full::Locks => "there are as many record locks as there can be (1024)",
+        Full::Threads => "there are as many threads as there can be (256)",
+        Full::Timers => "there are as many timers as there can be (128)",
     }
 }
 
@@ -164,20 +168,12 @@ fn of_path(path: &NoticePath<'_>) -> String {
     }
 }
 
-fn why(path: &NoticePath<'_>, less: Less, wording: Wording) -> Cow<'static, str> {
+fn why(less: Less) -> &'static str {
     match less {
-        Less::ReadOnly => format!(
-            "it is not granted to be changed (a rule with {} about {:?})",
-            match wording {
-                Wording::Vcl => "write",
-                Wording::Config => "\"writable\": true",
-            },
-            shown(path.meant())
-        )
-        .into(),
-        Less::MadeUp => "it is made up for the program and can't be changed".into(),
-        Less::Special => "it is no plain file or directory, and no rule grants others".into(),
-        Less::Link => "links are made only where they stay inside of what is granted".into(),
+        Less::ReadOnly => "it is not granted to be changed",
+        Less::MadeUp => "it is made up for the program and can't be changed",
+        Less::Special => "it is no plain file or directory, and no rule grants others",
+        Less::Link => "links are made only where they stay inside of what is granted",
     }
 }
 

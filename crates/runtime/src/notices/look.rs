@@ -1,4 +1,4 @@
-//! What the host has where no rule of a program is about.
+//! What the host has where a program was refused something.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -20,7 +20,14 @@ pub(super) struct Look {
     write: bool,
     /// It was opened or entered: if it is a directory, what is in it is wanted, too.
     opened: bool,
+    /// Why it was refused.
+    refused: &'static str,
 }
+
+/// Why: there is no rule.
+const NO_RULE: &str = "no rule is about it";
+/// Why: there is one that grants less.
+const READ_ONLY: &str = "it is not granted to be changed";
 
 /// What is there.
 #[derive(Debug, PartialEq, Eq)]
@@ -40,14 +47,30 @@ pub(super) enum Found {
 }
 
 impl Look {
+    /// At what no rule is about.
     pub(super) fn new(path: &NoticePath<'_>) -> Self {
         Self {
+            refused: NO_RULE,
             path: path.meant().to_vec(),
             write: path.write,
             opened: ["open", "chdir", "creat"]
                 .iter()
                 .any(|start| path.call.starts_with(start)),
         }
+    }
+
+    /// At what may be read only.
+    pub(super) fn read_only(path: &NoticePath<'_>) -> Self {
+        Self {
+            refused: READ_ONLY,
+            write: true,
+            ..Self::new(path)
+        }
+    }
+
+    /// True if the program looked for what is not there, and no more.
+    pub(super) fn is_in_vain(&self, found: &Found) -> bool {
+        *found == Found::Nothing && self.refused == NO_RULE
     }
 
     /// Takes it.
@@ -106,11 +129,6 @@ fn is_of_process(path: &[u8]) -> bool {
 }
 
 impl Found {
-    /// True if nothing was there to be had.
-    pub(super) fn is_nothing(&self) -> bool {
-        *self == Self::Nothing
-    }
-
     /// What the operator is told, and what would help.
     pub(super) fn text(&self, look: &Look, program: &str, wording: Wording) -> String {
         let path = shown(&look.path);
@@ -120,29 +138,28 @@ impl Found {
                 extent,
                 write: look.write,
             };
-            format!("no rule is about it ({})", advice(wording, program, rule))
+            format!("{} ({})", look.refused, advice(wording, program, rule))
         };
+        let nothing = || format!("{}; not there on the host either", look.refused);
         match self {
-            Self::Nothing => "no rule is about it; not there on the host either".to_owned(),
+            Self::Nothing => nothing(),
             // A rule about all of the host would be too much to suggest.
-            Self::Room(parent) if parent == "/" => {
-                "no rule is about it; not there on the host either".to_owned()
-            }
-            Self::Room(parent) => {
-                format!(
-                    "there is nothing to be changed, and to create it {}",
-                    rule(parent, Extent::Tree)
-                )
-            }
+            Self::Room(parent) if parent == "/" => nothing(),
+            Self::Room(parent) if look.refused == READ_ONLY => rule(parent, Extent::Tree),
+            Self::Room(parent) => format!(
+                "there is nothing to be changed, and to create it {}",
+                rule(parent, Extent::Tree)
+            ),
             Self::Process => "a program is one process, of which /proc/self has what is made up \
                  for it; no rule grants more"
                 .to_owned(),
             Self::OfKernel => "it belongs to the host's kernel, of which rules grant single files \
                  only"
                 .to_owned(),
-            Self::Directory if path == "/" => {
-                "no rule is about it, and one about all of the host would be too much".to_owned()
-            }
+            Self::Directory if path == "/" => format!(
+                "{}, and a rule about all of the host would be too much",
+                look.refused
+            ),
             Self::Directory | Self::File if !look.write && is_library(&path) => {
                 let rule = advice(wording, program, Rule::Libraries);
                 format!("no rule is about it ({rule})")
@@ -262,6 +279,38 @@ mod tests {
     }
 
     #[test]
+    fn what_may_be_read_only_gets_a_rule_to_write() {
+        let ground = Ground::new("changed");
+        for (path, expected) in [
+            ("file", r#"(tinykvm.allow("p", write, "TOP/file"))"#),
+            (
+                "directory",
+                r#"(tinykvm.allow("p", write, "TOP/directory/"))"#,
+            ),
+            (
+                "directory/xyz123",
+                r#"(tinykvm.allow("p", write, "TOP/directory/"))"#,
+            ),
+            ("nothing/below", "; not there on the host either"),
+        ] {
+            let whole = ground.0.join(path);
+            let path = NoticePath {
+                call: "openat",
+                path: whole.as_os_str().as_bytes(),
+                target: None,
+                write: true,
+            };
+            let look = Look::read_only(&path);
+            let found = look.found();
+            assert!(!look.is_in_vain(&found));
+            let text = found.text(&look, "p", Wording::Vcl);
+            let expected = expected.replace("TOP", ground.0.to_str().unwrap());
+            assert!(text.contains("it is not granted to be changed"), "{text}");
+            assert!(text.ends_with(&expected), "{text}");
+        }
+    }
+
+    #[test]
     fn a_socket_is_connected_to() {
         let ground = Ground::new("socket");
         let _socket = std::os::unix::net::UnixListener::bind(ground.0.join("socket")).unwrap();
@@ -289,7 +338,7 @@ mod tests {
             ("/dev/null", "it is a device, and no rule grants that"),
             (
                 "/",
-                "no rule is about it, and one about all of the host would be too much",
+                "no rule is about it, and a rule about all of the host would be too much",
             ),
             (
                 "/usr/lib",

@@ -37,7 +37,7 @@ fn lines_say_what_would_help() {
         ),
         (
             Notice::Denied(path("/data/x", Some("/y"), true), Less::ReadOnly),
-            r#"openat of "/data/x", which leads to "/y", is denied: it is not granted to be changed (a rule with write about "/y")"#,
+            r#"openat of "/data/x", which leads to "/y", is denied: it is not granted to be changed; not there on the host either"#,
         ),
         (
             Notice::Unreachable {
@@ -119,8 +119,8 @@ fn the_command_suggests_keys_of_its_configuration() {
             r#"(in --config: "allowed_paths": ["/etc/passwd"])"#,
         ),
         (
-            Notice::Denied(path("/data/x", None, true), Less::ReadOnly),
-            r#"(a rule with "writable": true about "/data/x")"#,
+            Notice::Denied(path("/etc/passwd", None, true), Less::ReadOnly),
+            r#"(in --config: "allowed_paths": [{"real": "/etc/passwd", "writable": true}])"#,
         ),
         (
             Notice::Unreachable {
