@@ -4,6 +4,7 @@
 //! no request waits. It holds no program: one that is closed goes at once. Locks: none is held while
 //! a program is looked at.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -28,6 +29,13 @@ struct Programs {
     running: bool,
 }
 
+impl Programs {
+    fn forget_closed(&mut self) {
+        let is_there = |watched: &Watched| watched.instance.strong_count() > 0;
+        self.watched.retain(is_there);
+    }
+}
+
 static WATCH: Watch = Watch {
     programs: Mutex::new(Programs {
         watched: Vec::new(),
@@ -39,6 +47,7 @@ static WATCH: Watch = Watch {
 /// Looks at a program again and again, as long as it is there.
 pub(super) fn watch(instance: &Arc<Instance>, every: Duration) {
     let mut programs = lock(&WATCH.programs);
+    programs.forget_closed();
     programs.watched.push(Watched {
         instance: Arc::downgrade(instance),
         every,
@@ -57,7 +66,8 @@ fn run() {
     // A host that does not allow that has a thread of ordinary priority.
     let _ = rustix::process::nice(19);
     while let Some(instance) = next() {
-        instance.tidy();
+        // A fork that makes it panic is dropped by that; the others are looked after.
+        let _ = catch_unwind(AssertUnwindSafe(|| instance.tidy()));
     }
 }
 
@@ -65,8 +75,7 @@ fn run() {
 fn next() -> Option<Arc<Instance>> {
     let mut programs = lock(&WATCH.programs);
     loop {
-        let is_there = |watched: &Watched| watched.instance.strong_count() > 0;
-        programs.watched.retain(is_there);
+        programs.forget_closed();
         let now = Instant::now();
         let Some(first) = programs
             .watched

@@ -36,7 +36,8 @@ impl MainSlots {
             return Some(page);
         }
         let number = to_usize(u64::from(slot.checked_sub(MORE_MAIN_SLOT)?));
-        Some(self.ends.get(number)? / PAGE_SIZE + page)
+        let (_, starts) = self.ends.split_last()?;
+        Some(starts.get(number)? / PAGE_SIZE + page)
     }
 
     /// Where the next slot ends, so that `needed` bytes of `length` are covered.
@@ -56,8 +57,8 @@ impl MainSlots {
     ) -> Result<(), EngineError> {
         let start = self.covered();
         let end = self.next_end(needed, main.length() as u64);
-        if end <= start {
-            return Ok(());
+        if end < needed {
+            return Err(EngineError::Internal("a frame behind main memory"));
         }
         let slot = match u32::try_from(self.ends.len()).unwrap_or(u32::MAX) {
             0 => MAIN_SLOT,
@@ -125,7 +126,7 @@ mod tests {
             slots.page(MORE_MAIN_SLOT + 1, 5),
             Some(8 * MIB / PAGE_SIZE + 5)
         );
-        for other in [1, 2, 3, MORE_MAIN_SLOT - 1, MORE_MAIN_SLOT + 3, u32::MAX] {
+        for other in [1, 2, 3, MORE_MAIN_SLOT - 1, MORE_MAIN_SLOT + 2, u32::MAX] {
             assert_eq!(slots.page(other, 0), None, "{other}");
         }
     }
