@@ -345,7 +345,7 @@ fn process(name: &str, settings: &Settings, permissions: Arc<Permissions>) -> Pr
 /// A failure and, for a crash, where.
 fn explain(failure: &Failure, booting: &Booting) -> String {
     let mut text = failure.to_string() + &failure.details();
-    if let Some(registers) = failure.place() {
+    if let Some(registers) = failure.place(booting.registers()) {
         let frames = tinykvm::backtrace(booting, booting.image(), registers);
         for frame in frames.iter().take(8) {
             text.push_str(", ");

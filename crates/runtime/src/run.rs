@@ -219,6 +219,18 @@ fn signal_name(number: i32) -> &'static str {
     }
 }
 
+/// Bytes around the stack pointer in which code touches its stack: pushes, calls, and what it sets
+/// aside in one step.
+const AROUND_STACK: u64 = 65536;
+/// A page fault (Intel SDM volume 3, 7.15), of which bit 0 says that a page was there.
+const PAGE_FAULT: u8 = 14;
+
+/// True if the program touched memory at its stack pointer where there is none.
+fn is_below_stack(exception: &Exception) -> bool {
+    let beside = exception.address.abs_diff(exception.registers.rsp);
+    exception.vector == PAGE_FAULT && exception.error_code & 1 == 0 && beside <= AROUND_STACK
+}
+
 impl Failure {
     /// What the operator is told besides: the key that would help, and what the program was doing.
     pub(crate) fn details(&self) -> String {
@@ -234,6 +246,9 @@ impl Failure {
                     }
                 }
             }
+            Self::Exception(exception) if is_below_stack(exception) => {
+                " (at the stack pointer: the stack is full, or there is none)".to_owned()
+            }
             Self::Memory { booting: true, .. } => " (max_memory)".to_owned(),
             Self::Memory { booting: false, .. } => " (max_request_memory)".to_owned(),
             Self::FilterTime { .. } => " (max_filter_time)".to_owned(),
@@ -242,14 +257,15 @@ impl Failure {
         }
     }
 
-    /// Where the program's code was, if that tells something.
-    pub(crate) fn place(&self) -> Option<&Registers> {
+    /// Where the program's code was, if that tells something. `stopped`: where it is now.
+    pub(crate) fn place<'a>(&'a self, stopped: &'a Registers) -> Option<&'a Registers> {
         match self {
             Self::Exception(exception) => Some(&exception.registers),
             Self::Deadline {
                 doing: Doing::Running(registers),
                 ..
             } => Some(registers),
+            Self::Signal { .. } | Self::Memory { .. } => Some(stopped),
             _ => None,
         }
     }

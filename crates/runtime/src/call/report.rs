@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use tinykvm::{Fork, Image, backtrace};
+use tinykvm::{Fork, Guest, Image, backtrace};
 
 use crate::counters::counters;
 use crate::instance::Held;
@@ -108,7 +108,7 @@ pub(crate) fn failure(
             error(log, name, &line);
         }
     }
-    let Some(registers) = failure.place() else {
+    let Some(registers) = failure.place(fork.registers()) else {
         return;
     };
     let frames = backtrace(fork, image, registers);

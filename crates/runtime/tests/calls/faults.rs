@@ -12,6 +12,8 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::kvm("on_error answers", on_error),
         Case::kvm("on_error that fails", on_error_fails),
         Case::kvm("a crash is explained", explained),
+        Case::kvm("a signal and a full memory are explained", placed),
+        Case::kvm("a full stack is called that", stack_full),
         Case::kvm("a crash that the program handles", handled),
         Case::kvm("there are no local descriptors", no_local_descriptors),
         Case::kvm("headers stay although the call fails", headers_stay),
@@ -238,6 +240,33 @@ fn explained() -> Result<(), String> {
             .iter()
             .any(|line| line.contains("null_write") || line.contains("get+"))
     );
+    Ok(())
+}
+
+fn placed() -> Result<(), String> {
+    let bench = shared("misbehave.c", &strict());
+    for (url, reason) in [
+        ("/abort", "killed by signal 6"),
+        ("/hog", "request memory limit"),
+    ] {
+        let errors = bench.get(url).transaction.errors;
+        assert!(errors[0].contains(reason), "{errors:?}");
+        let place = errors.iter().find(|line| line.contains("#0 0x"));
+        assert!(place.is_some(), "{url}: {errors:?}");
+    }
+    Ok(())
+}
+
+fn stack_full() -> Result<(), String> {
+    let bench = shared("misbehave.c", &strict());
+    let full = |url: &str| {
+        let errors = bench.get(url).transaction.errors;
+        errors[0].contains("the stack is full")
+    };
+    assert!(full("/stack-overflow"));
+    for other in ["/null-write", "/write-rodata", "/kernel-read"] {
+        assert!(!full(other), "{other}");
+    }
     Ok(())
 }
 
