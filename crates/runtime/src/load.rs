@@ -342,10 +342,17 @@ fn process(name: &str, settings: &Settings, permissions: Arc<Permissions>) -> Pr
     })
 }
 
-/// A failure and, for a crash, where.
+/// What would help a program that ended where it should have waited.
+const NO_WAIT: &str = " (a program calls wait_for_requests(); what knows nothing of requests waits by \
+                       the preloaded library, if it is no static program: docs/languages.md)";
+
+/// A failure and, for a crash, where. Of a program that ends itself the last words tell more.
 fn explain(failure: &Failure, booting: &Booting) -> String {
     let mut text = failure.to_string() + &failure.details();
-    if let Some(registers) = failure.place(booting.registers()) {
+    if matches!(failure, Failure::Exited { status: 0 }) {
+        text.push_str(NO_WAIT);
+    }
+    if let Some(registers) = failure.place(None) {
         let frames = tinykvm::backtrace(booting, booting.image(), registers);
         for frame in frames.iter().take(8) {
             text.push_str(", ");

@@ -257,15 +257,16 @@ impl Failure {
         }
     }
 
-    /// Where the program's code was, if that tells something. `stopped`: where it is now.
-    pub(crate) fn place<'a>(&'a self, stopped: &'a Registers) -> Option<&'a Registers> {
+    /// Where the program's code was, if that tells something. `stopped`: where it is now,
+    /// if that is to be told of signals and of a full memory.
+    pub(crate) fn place<'a>(&'a self, stopped: Option<&'a Registers>) -> Option<&'a Registers> {
         match self {
             Self::Exception(exception) => Some(&exception.registers),
             Self::Deadline {
                 doing: Doing::Running(registers),
                 ..
             } => Some(registers),
-            Self::Signal { .. } | Self::Memory { .. } => Some(stopped),
+            Self::Signal { .. } | Self::Memory { .. } => stopped,
             _ => None,
         }
     }

@@ -108,7 +108,7 @@ pub(crate) fn failure(
             error(log, name, &line);
         }
     }
-    let Some(registers) = failure.place(fork.registers()) else {
+    let Some(registers) = failure.place(Some(fork.registers())) else {
         return;
     };
     let frames = backtrace(fork, image, registers);

@@ -251,7 +251,10 @@ fn bad_mains() -> Result<(), String> {
             "init_read",
             "time limit of 500ms exceeded (max_boot_time), waiting in read of descriptor 3",
         ),
-        ("init_exit", "exited with status 0"),
+        (
+            "init_exit",
+            "exited with status 0 (a program calls wait_for_requests()",
+        ),
         ("init_return", "exited with status 0"),
         ("init_respond", "answered a request before there was one"),
         ("init_hog", ""),
