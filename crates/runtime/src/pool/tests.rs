@@ -36,6 +36,26 @@ fn items_are_made_lazily_and_used_again() {
 }
 
 #[test]
+fn slots_have_numbers() {
+    let pool = Pool::new(3, 4);
+    let leases: Vec<_> = (0..3).map(|number| lease(&pool, number)).collect();
+    let mut numbers: Vec<_> = leases.iter().map(Lease::index).collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, [0, 1, 2]);
+}
+
+#[test]
+fn a_free_slot_takes_no_place_in_the_queue() {
+    let pool = Pool::new(1, 0);
+    for _ in 0..2 {
+        let held = lease(&pool, 1);
+        let refused = pool.lease(LONG).expect_err("a queue without places");
+        assert_eq!(refused, LeaseError::QueueFull { waiting: 0 });
+        pool.give_back(held);
+    }
+}
+
+#[test]
 fn an_empty_lease_makes_its_slot_vacant() {
     let pool = Pool::new(1, 4);
     let mut held = lease(&pool, 1);
