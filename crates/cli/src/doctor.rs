@@ -1,77 +1,20 @@
 //! `tinykvm doctor`: can programs run here, and if not, what to do about it.
 
 mod access;
+mod finding;
 mod host;
 pub(crate) mod program;
 mod remedy;
 mod running;
 mod trial;
+mod users;
 
-use std::fmt;
 use std::process::ExitCode;
 
 use tinykvm::{Engine, EngineError, Flavour, requirements};
 
 use crate::console::{Error, print};
-
-/// How good something is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Level {
-    Good,
-    /// Works, but somebody might be surprised.
-    Notice,
-    Bad,
-}
-
-/// Something found out, and what to do about it.
-#[derive(Debug)]
-struct Finding {
-    level: Level,
-    what: String,
-    remedy: Vec<String>,
-}
-
-impl Finding {
-    fn good(what: impl Into<String>) -> Self {
-        Self::new(Level::Good, what)
-    }
-
-    fn notice(what: impl Into<String>) -> Self {
-        Self::new(Level::Notice, what)
-    }
-
-    fn bad(what: impl Into<String>) -> Self {
-        Self::new(Level::Bad, what)
-    }
-
-    fn new(level: Level, what: impl Into<String>) -> Self {
-        Self {
-            level,
-            what: what.into(),
-            remedy: Vec::new(),
-        }
-    }
-
-    fn remedy(mut self, line: impl Into<String>) -> Self {
-        self.remedy.push(line.into());
-        self
-    }
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mark = match self.level {
-            Level::Good => "[ok]",
-            Level::Notice => "[--]",
-            Level::Bad => "[!!]",
-        };
-        writeln!(f, "{mark} {}", self.what)?;
-        for line in &self.remedy {
-            writeln!(f, "       {line}")?;
-        }
-        Ok(())
-    }
-}
+use finding::{Finding, Level};
 
 /// Looks at everything and prints what was found.
 pub(crate) fn doctor() -> Result<ExitCode, Error> {

@@ -1,4 +1,17 @@
 //! `tinykvm`: runs and calls programs without Varnish, measures them, and diagnoses the host.
+//!
+//! # Layers
+//!
+//! ```text
+//! bench, filter, learn, run  commands: measure, filter a body, find rules, run main()
+//! call                       the command that makes requests, and programs prepared for them
+//! doctor                     the command that looks at the host, or at a program
+//! target                     which program is meant, and how it is configured
+//! input                      bodies and configurations from files
+//! rules                      rules of permissions, as they are written
+//! args                       the command line
+//! console                    the terminal, and errors that end a command
+//! ```
 
 #![forbid(unsafe_code)]
 

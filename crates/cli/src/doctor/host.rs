@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::Finding;
+use super::finding::Finding;
 
 /// The first kernel with everything that is needed.
 const KERNEL: (u32, u32) = (5, 11);
@@ -90,7 +90,7 @@ fn address_space(limits: &str) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::Level;
+    use crate::doctor::finding::Level;
 
     #[test]
     fn kernel_versions() {

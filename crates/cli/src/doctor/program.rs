@@ -9,7 +9,7 @@ use goblin::elf::Elf;
 use tinykvm::Image;
 use tinykvm_runtime::is_library;
 
-use super::{Finding, Level};
+use super::finding::{Finding, Level};
 use crate::console::{Error, print};
 use crate::rules::{Extent, PathRule, Rules};
 use crate::target::name_of;

@@ -1,6 +1,7 @@
 //! What lets a user open the device: commands for root. docs/access.md has the same ones.
 
-use super::access::{Rights, User, group_named, name_of};
+use super::finding::Finding;
+use super::users::{Rights, User, group_named, name_of};
 
 /// The group that systems have for this, and its name where that is taken by another number, as in
 /// a container whose host counts its groups otherwise.
@@ -65,9 +66,23 @@ pub(super) fn remedy(path: &str, user: &User, rights: Rights, group: &str) -> Re
     found
 }
 
+/// A finding with what is to be done about it.
+pub(super) fn advised(finding: Finding, remedy: &Remedy, end: &str) -> Finding {
+    let mut finding = finding.remedy(format!("As root, {end}:"));
+    for command in &remedy.commands {
+        finding = finding.remedy(format!("  {command}"));
+    }
+    match &remedy.to_keep {
+        Some(command) => finding
+            .remedy("To keep it across boots, where there is udev:")
+            .remedy(format!("  {command}")),
+        None => finding,
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::access::user;
+    use super::super::users::user;
     use super::*;
 
     const DOCUMENT: &str = include_str!("../../../../docs/access.md");

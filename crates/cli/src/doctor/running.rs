@@ -4,9 +4,9 @@
 use std::fs;
 use std::io::ErrorKind;
 
-use super::Finding;
-use super::access::{Rights, User, advised, name_of, user};
-use super::remedy::{UNIT, remedy};
+use super::finding::Finding;
+use super::remedy::{UNIT, advised, remedy};
+use super::users::{Rights, User, name_of, user};
 
 /// Names of the server's program: Varnish's, Vinyl Cache's.
 const PROGRAMS: [&str; 2] = ["varnishd", "vinyld"];

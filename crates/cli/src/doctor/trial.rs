@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use tinykvm_runtime::{CallRequest, PlainTransaction, Programs, Verdict};
 
-use super::Finding;
+use super::finding::Finding;
 
 /// Where the program lies in its memory.
 const BASE: u64 = 0x40_0000;
