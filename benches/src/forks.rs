@@ -42,13 +42,9 @@ fn warm(program: &Program) -> (Duration, Fork) {
     (time, fork)
 }
 
-pub(crate) fn run(figures: &mut Figures) {
-    println!("forks: by the memory that they may have, and by their number");
-    by_size(figures);
-    by_number(figures);
-}
-
-fn by_size(figures: &mut Figures) {
+/// Starting a program, and making forks of it.
+pub(crate) fn by_size(figures: &mut Figures) {
+    println!("forks: by the memory that they may have");
     let mut boots = SIZES.map(|_| Vec::new());
     let mut created = SIZES.map(|_| Vec::new());
     let mut system = SIZES.map(|_| Vec::new());
@@ -74,7 +70,9 @@ fn by_size(figures: &mut Figures) {
     }
 }
 
-fn by_number(figures: &mut Figures) {
+/// Making more forks while many wait.
+pub(crate) fn by_number(figures: &mut Figures) {
+    println!("forks: by their number");
     let program = program(64);
     let mut parked = Vec::new();
     let mut worst = Duration::ZERO;

@@ -39,7 +39,11 @@ fn main() -> ExitCode {
         calls::run(&mut figures);
     }
     if wanted("forks") {
-        forks::run(&mut figures);
+        forks::by_size(&mut figures);
+    }
+    // Takes minutes: only if it is named.
+    if only.iter().any(|one| one == "parked") {
+        forks::by_number(&mut figures);
     }
     if wanted("compute") {
         compute::run(&mut figures);
