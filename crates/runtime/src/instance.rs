@@ -10,6 +10,7 @@ use tinykvm_linux::Process;
 use crate::api::{Callbacks, FilterFunctions};
 use crate::config::{AfterCall, Settings};
 use crate::counters::{Gauge, add, counters};
+use crate::idle::{self, Tidy};
 use crate::inputs::{Block, Landed};
 use crate::journal::Journal;
 use crate::output::Output;
@@ -17,9 +18,9 @@ use crate::permits::Permits;
 use crate::pool::Pool;
 use crate::run::RunLimits;
 use crate::spares::Spares;
+use crate::text::own_line;
 
 mod hold;
-mod idle;
 
 pub(crate) use hold::{Fate, Held, HoldError};
 
@@ -133,7 +134,9 @@ impl Instance {
         let result = made.map(|worker| lease.item = Some(worker));
         instance.pool.give_back(lease);
         result?;
-        idle::watch(&instance, instance.settings.idle_time);
+        let idle_time = instance.settings.idle_time;
+        let weak = Arc::downgrade(&instance);
+        idle::watch(weak, idle_time);
         Ok(instance)
     }
 
@@ -197,18 +200,6 @@ impl Instance {
         self.spares.close();
     }
 
-    /// Gives back the forks that nobody used since this was called before; of a program that nobody
-    /// used at all one stays, without what requests left in its memory.
-    pub(crate) fn tidy(&self) {
-        if !self.keeps_state() {
-            self.tidy_pool(&self.pool);
-        }
-        if let Some(filters) = &self.filters {
-            self.tidy_pool(filters);
-        }
-        self.spares.tidy();
-    }
-
     fn tidy_pool(&self, pool: &Pool<Worker>) {
         let (unused, others) = pool.sweep();
         let mut unused = unused.into_iter();
@@ -225,8 +216,12 @@ impl Instance {
         if worker.fork.private_bytes() <= IDLE_MEMORY {
             return Some(worker);
         }
-        // A fork that can't be made anew is dropped; the next request makes another, or says why not.
-        worker.fork.rebuild().ok()?;
+        if let Err(error) = worker.fork.rebuild() {
+            let what = "an idle VM can't be made anew, and is given up";
+            let line = own_line(&self.name, &format!("{what}: {error}"));
+            self.journal.error(&line);
+            return None;
+        }
         worker.start_over(self);
         Some(worker)
     }
@@ -234,6 +229,18 @@ impl Instance {
     /// True if what requests leave in a fork stays there.
     pub(crate) fn keeps_state(&self) -> bool {
         self.after_call == AfterCall::Keep
+    }
+}
+
+impl Tidy for Instance {
+    fn tidy(&self) {
+        if !self.keeps_state() {
+            self.tidy_pool(&self.pool);
+        }
+        if let Some(filters) = &self.filters {
+            self.tidy_pool(filters);
+        }
+        self.spares.tidy();
     }
 }
 

@@ -34,6 +34,7 @@ mod fields;
 mod filter;
 mod framing;
 mod holding;
+mod idle;
 mod inputs;
 mod instance;
 mod journal;

@@ -8,12 +8,18 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use super::Instance;
 use crate::sync::lock;
+
+/// What has forks that may be given back.
+pub(crate) trait Tidy: Send + Sync {
+    /// Gives back the forks that nobody used since this was called before; of a program that nobody
+    /// used at all one stays, without what requests left in its memory.
+    fn tidy(&self);
+}
 
 /// A program, and when to look at it next.
 struct Watched {
-    instance: Weak<Instance>,
+    instance: Weak<dyn Tidy>,
     every: Duration,
     next: Instant,
 }
@@ -45,11 +51,11 @@ static WATCH: Watch = Watch {
 };
 
 /// Looks at a program again and again, as long as it is there.
-pub(super) fn watch(instance: &Arc<Instance>, every: Duration) {
+pub(crate) fn watch(instance: Weak<dyn Tidy>, every: Duration) {
     let mut programs = lock(&WATCH.programs);
     programs.forget_closed();
     programs.watched.push(Watched {
-        instance: Arc::downgrade(instance),
+        instance,
         every,
         next: Instant::now() + every,
     });
@@ -72,7 +78,7 @@ fn run() {
 }
 
 /// The next program that is due; `None` if there are no programs any more.
-fn next() -> Option<Arc<Instance>> {
+fn next() -> Option<Arc<dyn Tidy>> {
     let mut programs = lock(&WATCH.programs);
     loop {
         programs.forget_closed();
