@@ -3,16 +3,18 @@
 //! Entries are harvested by reading them; they are *recycled*, and their pages write-protected
 //! again, only when we say so. A warm request therefore adds no entry and costs nothing.
 
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::ptr::NonNull;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use kvm_bindings::{
     KVM_CAP_DIRTY_LOG_RING, KVM_CAP_DIRTY_LOG_RING_ACQ_REL, KVM_DIRTY_LOG_PAGE_OFFSET,
     kvm_dirty_gfn,
 };
-use kvm_ioctls::Kvm;
+use kvm_ioctls::{Kvm, VmFd};
 
+use super::ioctls::count_ioctl;
 use crate::EngineError;
 use crate::units::to_usize;
 
@@ -41,7 +43,8 @@ pub(crate) struct DirtyRing {
     /// Entries read so far, and entries given back so far; both wrap.
     harvested: u32,
     recycled: u32,
-    vm: RawFd,
+    /// Keeps the machine's descriptor open.
+    vm: Arc<VmFd>,
 }
 
 // SAFETY: the mapping is owned by this object; the kernel writes entries only while the vCPU
@@ -49,7 +52,7 @@ pub(crate) struct DirtyRing {
 unsafe impl Send for DirtyRing {}
 
 impl DirtyRing {
-    pub(super) fn map(vcpu: RawFd, vm: RawFd, count: u32) -> Result<Self, EngineError> {
+    pub(super) fn map(vcpu: RawFd, vm: Arc<VmFd>, count: u32) -> Result<Self, EngineError> {
         let length = to_usize(u64::from(count) * ENTRY_SIZE);
         let offset = i64::from(KVM_DIRTY_LOG_PAGE_OFFSET) * 4096;
         // SAFETY: a new shared mapping of the vCPU's ring at an address the kernel chooses.
@@ -118,9 +121,10 @@ impl DirtyRing {
             flags.store(RESET, Ordering::Release);
             self.recycled = self.recycled.wrapping_add(1);
         }
-        super::vcpu::count_ioctl();
-        // SAFETY: an ioctl without argument on the machine's descriptor, which outlives the ring.
-        if unsafe { libc::ioctl(self.vm, KVM_RESET_DIRTY_RINGS, 0) } < 0 {
+        count_ioctl();
+        // SAFETY: an ioctl without argument on the machine's descriptor, which the ring
+        // keeps open.
+        if unsafe { libc::ioctl(self.vm.as_raw_fd(), KVM_RESET_DIRTY_RINGS, 0) } < 0 {
             return Err(EngineError::last_os("KVM_RESET_DIRTY_RINGS"));
         }
         Ok(())

@@ -4,6 +4,7 @@
 mod alarm;
 mod device;
 mod dirty_ring;
+mod ioctls;
 mod retry;
 pub(crate) mod time;
 mod vcpu;
@@ -13,8 +14,8 @@ mod watchdog;
 pub(crate) use device::Device;
 pub use device::{DEVICE_PATH_VARIABLE, Requirement, requirements};
 pub(crate) use dirty_ring::DirtyRing;
+pub use ioctls::ioctl_count;
 pub(crate) use retry::retry;
-pub use vcpu::ioctl_count;
 pub(crate) use vcpu::{Stop, Vcpu};
 pub(crate) use vm::{SlotKind, Vm};
 pub use watchdog::Stopper;

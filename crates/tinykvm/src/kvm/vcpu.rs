@@ -3,7 +3,6 @@
 //! Registers travel in the synced-register area of the shared page (`KVM_CAP_SYNC_REGS`), so
 //! that a warm call needs no ioctl but `KVM_RUN`.
 
-use std::cell::Cell;
 use std::os::fd::{AsRawFd, RawFd};
 use std::ptr::NonNull;
 
@@ -16,22 +15,8 @@ use kvm_bindings::{
 use kvm_ioctls::VcpuFd;
 
 use super::Device;
+use super::ioctls::count_ioctl;
 use crate::{EngineError, VectorState};
-
-thread_local! {
-    static IOCTLS: Cell<u64> = const { Cell::new(0) };
-}
-
-/// Notes that this thread makes a KVM ioctl. Every call site in this module counts.
-pub(super) fn count_ioctl() {
-    IOCTLS.set(IOCTLS.get() + 1);
-}
-
-/// KVM ioctls that this thread made so far on vCPUs and dirty rings.
-#[must_use]
-pub fn ioctl_count() -> u64 {
-    IOCTLS.get()
-}
 
 /// Why a vCPU stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,13 +1,14 @@
 //! One virtual machine and its memory slots.
 
 use std::ops::Range;
-use std::os::fd::AsRawFd;
+use std::sync::Arc;
 
 use kvm_bindings::{
     KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY, kvm_enable_cap, kvm_userspace_memory_region,
 };
 use kvm_ioctls::VmFd;
 
+use super::ioctls::count_ioctl;
 use super::{Device, DirtyRing, Vcpu, dirty_ring, retry};
 use crate::EngineError;
 use crate::mem::Mapping;
@@ -46,14 +47,14 @@ impl SlotKind {
 /// A virtual machine. Dropping it ends its memory slots.
 #[derive(Debug)]
 pub(crate) struct Vm {
-    fd: VmFd,
+    fd: Arc<VmFd>,
     ring_entries: u32,
 }
 
 impl Vm {
     /// Creates a machine; with a dirty ring if `ring_entries` is not 0.
     pub(crate) fn new(device: &Device, ring_entries: u32) -> Result<Self, EngineError> {
-        let fd = create(device)?;
+        let fd = Arc::new(create(device)?);
         let mut vm = Self {
             fd,
             ring_entries: 0,
@@ -160,6 +161,7 @@ impl Vm {
             memory_size,
             userspace_addr,
         };
+        count_ioctl();
         // SAFETY: the range lies in a live mapping of ours (size 0 takes a slot away), and each
         // owner of a `Vm` keeps its mappings until the slot is removed or the machine is gone
         // (fields drop in order).
@@ -185,6 +187,6 @@ impl Vm {
         if self.ring_entries == 0 {
             return Ok(None);
         }
-        DirtyRing::map(vcpu.descriptor(), self.fd.as_raw_fd(), self.ring_entries).map(Some)
+        DirtyRing::map(vcpu.descriptor(), Arc::clone(&self.fd), self.ring_entries).map(Some)
     }
 }

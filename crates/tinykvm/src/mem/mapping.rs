@@ -8,11 +8,9 @@
 use std::ptr::NonNull;
 
 use super::Memfd;
+use super::memfd::LARGE_PAGE;
 use crate::EngineError;
 use crate::units::to_usize;
-
-/// Size of a large page (x86-64, second level).
-pub(crate) const LARGE_PAGE: usize = 2 << 20;
 
 /// How a mapping relates to its file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

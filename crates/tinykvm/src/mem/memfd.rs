@@ -3,8 +3,10 @@
 use std::fs::File;
 use std::os::fd::{AsRawFd, FromRawFd, RawFd};
 
-use super::mapping::LARGE_PAGE;
 use crate::EngineError;
+
+/// Size of a large page (x86-64, second level).
+pub(crate) const LARGE_PAGE: usize = 2 << 20;
 
 /// An anonymous memory file (`memfd_create(2)`).
 #[derive(Debug)]

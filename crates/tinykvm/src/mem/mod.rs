@@ -10,5 +10,5 @@ mod mapping;
 mod memfd;
 
 pub(crate) use file_mapping::{FileKey, FileMapping};
-pub(crate) use mapping::{LARGE_PAGE, Mapping, Sharing};
-pub(crate) use memfd::{Memfd, well_filled};
+pub(crate) use mapping::{Mapping, Sharing};
+pub(crate) use memfd::{LARGE_PAGE, Memfd, well_filled};

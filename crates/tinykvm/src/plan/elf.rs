@@ -117,6 +117,10 @@ impl SegmentPlan {
     pub(crate) fn pages(&self) -> Range<u64> {
         page_down(self.address)..page_up(self.address + self.length)
     }
+
+    fn contains(&self, address: u64) -> bool {
+        (self.address..self.address + self.length).contains(&address)
+    }
 }
 
 /// A parsed program, or the interpreter of one.
@@ -222,7 +226,9 @@ impl Image {
     /// The function or object that `address` lies in, and how far in.
     #[must_use]
     pub fn describe(&self, address: u64) -> Option<(String, u64)> {
-        self.symbols().describe(address)
+        // The last symbol of a table has no size as a rule (`_end`), and seems to go on for ever.
+        let inside = self.segments.iter().any(|s| s.contains(address));
+        inside.then(|| self.symbols().describe(address)).flatten()
     }
 
     /// True if `address` lies in an executable segment.
@@ -230,7 +236,7 @@ impl Image {
     pub fn is_code(&self, address: u64) -> bool {
         self.segments
             .iter()
-            .any(|s| s.allow.execute && (s.address..s.address + s.length).contains(&address))
+            .any(|s| s.allow.execute && s.contains(address))
     }
 
     /// Where execution starts.

@@ -40,6 +40,10 @@ fn vectors() {
         let (symbol, _) = image().describe(exception.registers.rip).unwrap();
         assert_eq!(symbol, name);
     }
+    // The last symbols of a table have no size: that they have no end either is not said.
+    for outside in [0, 0xfff, 0x7fff_0000_0000, u64::MAX] {
+        assert_eq!(image().describe(outside), None, "{outside:#x}");
+    }
 }
 
 /// A page fault at `address` with these error-code bits (1 present, 2 write, 16 fetch).
