@@ -13,6 +13,19 @@
 //!   guard::catch   the one place where a panic ends
 //! ```
 //!
+//! # Layers
+//!
+//! ```text
+//! filter                                      filters of bodies
+//! director                                    backends of ours
+//! source, synthetic, response_body, private   what needs a call from VCL
+//! ctx                                         one call from VCL or from a fetch
+//! request_body, http, lifetime, log           what a call leads to
+//! workspace, strings                          memory and texts of a task
+//! guard, taken                                where a panic ends; what Varnish did not do
+//! ffi                                         what is generated from Varnish's headers
+//! ```
+//!
 //! Pointers that Varnish hands over are checked for NULL and for their magic number, and the
 //! borrow ends with the context that they came from. What is generated from the headers differs
 //! between releases; what is written here is the same for all of them (7.1 and later).

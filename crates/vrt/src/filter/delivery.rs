@@ -6,74 +6,15 @@ use std::marker::PhantomData;
 use std::mem::offset_of;
 use std::ptr::{self, NonNull};
 
-use super::{DeliveryProcessor, Known, Opened, TaskLog};
+use super::downstream::{Downstream, Push};
+use super::failing::fail_delivery;
+use super::known::Known;
+use super::opening;
+use super::processor::{DeliveryProcessor, Opened};
+use super::task_log::TaskLog;
 use crate::ctx::Ctx;
 use crate::private::{Private, TaskPrivate};
 use crate::{Tag, ffi, guard};
-
-/// What comes with a part of a body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Push {
-    /// More will follow soon.
-    More,
-    /// What there is should go on now.
-    Flush,
-    /// The body ends with it.
-    End,
-}
-
-/// What became of bytes that were sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sent {
-    /// More may follow.
-    More,
-    /// A filter downstream has enough.
-    Enough,
-    /// The client is gone.
-    Failed,
-}
-
-/// The filters nearer to the client, and the client.
-#[derive(Debug)]
-pub struct Downstream<'a> {
-    processors: *mut ffi::vdp_ctx,
-    /// What the filters downstream said last.
-    status: c_int,
-    call: PhantomData<&'a ()>,
-}
-
-impl Downstream<'_> {
-    /// Sends bytes on.
-    pub fn send(&mut self, bytes: &[u8]) -> Sent {
-        let length = match isize::try_from(bytes.len()) {
-            Ok(0) => return Sent::More,
-            Ok(length) => length,
-            Err(_) => return Sent::Failed,
-        };
-        // The bytes are not there after the call, hence "flush".
-        // SAFETY: the processors of this delivery, on its thread; the bytes are borrowed.
-        self.status = unsafe {
-            ffi::VDP_bytes(
-                self.processors,
-                ffi::VDP_FLUSH,
-                bytes.as_ptr().cast(),
-                length,
-            )
-        };
-        match self.status {
-            0 => Sent::More,
-            1.. => Sent::Enough,
-            _ => Sent::Failed,
-        }
-    }
-
-    /// The log of the delivery.
-    #[must_use]
-    pub fn log(&self) -> TaskLog {
-        // SAFETY: the processors of this delivery, and its log.
-        unsafe { TaskLog::new((*self.processors).vsl) }
-    }
-}
 
 /// An open processor. The entry of its filter leads to it.
 struct Open {
@@ -162,7 +103,7 @@ pub(super) unsafe extern "C" fn open(
     let Some(mut ctx) = (unsafe { Ctx::from_raw(ctx) }) else {
         return -1;
     };
-    super::opening::restore(&mut ctx, known);
+    opening::restore(&mut ctx, known);
     // SAFETY: the processors of this delivery, and its log.
     let log = unsafe { TaskLog::new((*processors).vsl) };
     match guard::catch(|| known.filter.open_delivery(&mut ctx)) {
@@ -173,7 +114,7 @@ pub(super) unsafe extern "C" fn open(
                 processor.close(&log);
                 log.log(Tag::Error, "tinykvm: out of workspace for a filter");
                 // SAFETY: the request of this delivery.
-                return unsafe { fail(request) };
+                return unsafe { fail_delivery(request) };
             };
             let open = slot
                 .get_or_insert(Deliveries::default)
@@ -186,34 +127,14 @@ pub(super) unsafe extern "C" fn open(
         Ok(Opened::Fail(reason)) => {
             log.log(Tag::Error, &reason);
             // SAFETY: the request of this delivery.
-            unsafe { fail((*processors).req) }
+            unsafe { fail_delivery((*processors).req) }
         }
         Err(caught) => {
             log.log(Tag::Error, &format!("tinykvm: {}", caught.message()));
             // SAFETY: as above.
-            unsafe { fail((*processors).req) }
+            unsafe { fail_delivery((*processors).req) }
         }
     }
-}
-
-/// The body of this delivery is not what it should be. Of an included part Varnish would not tell
-/// anybody: the page that it belongs to would go on without it.
-///
-/// # Safety
-/// NULL, or the request of a delivery of this thread.
-pub(super) unsafe fn fail(request: *const ffi::req) -> c_int {
-    // SAFETY: NULL, or the request of the delivery and the one at the top, which live longer, and
-    // are of the same thread.
-    unsafe {
-        let top = request.as_ref().filter(|request| request.esi_level > 0);
-        let top = top.and_then(|request| request.top.as_ref());
-        if let Some(top) = top.and_then(|top| top.topreq.as_ref())
-            && let Some(page) = top.vdc.as_mut()
-        {
-            page.retval = -1;
-        }
-    }
-    -1
 }
 
 pub(super) unsafe extern "C" fn push(
@@ -257,7 +178,7 @@ pub(super) unsafe extern "C" fn push(
     };
     downstream.log().log(Tag::Error, &reason);
     // SAFETY: the request of this delivery.
-    unsafe { fail(open.request) }
+    unsafe { fail_delivery(open.request) }
 }
 
 pub(super) unsafe extern "C" fn close(

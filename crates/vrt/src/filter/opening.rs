@@ -10,7 +10,9 @@ use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr::{self, NonNull};
 
-use super::{Known, Registration, TaskLog};
+use super::failing::fail_delivery;
+use super::known::{Known, Registration};
+use super::task_log::TaskLog;
 use crate::ctx::Ctx;
 use crate::private::{Private, TaskPrivate};
 use crate::strings::c_text;
@@ -263,7 +265,7 @@ unsafe extern "C" fn open(
     };
     ctx.log(Tag::Error, &format!("tinykvm: {reason}"));
     // SAFETY: the request of this delivery.
-    unsafe { super::delivery::fail((*processors).req) }
+    unsafe { fail_delivery((*processors).req) }
 }
 
 /// Never called.

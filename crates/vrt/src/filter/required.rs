@@ -7,7 +7,8 @@
 
 use std::ffi::c_void;
 
-use super::{Known, Registration};
+use super::failing::fail_fetch;
+use super::known::{Known, Registration};
 use crate::ctx::{Ctx, Place};
 use crate::{NotTaken, ffi, guard};
 
@@ -61,7 +62,7 @@ pub(super) unsafe extern "C" fn open(
     }
     let Some(mut ctx) = ctx else {
         // SAFETY: the filters of this fetch.
-        return unsafe { super::fetch::fail(filters, "tinykvm: no context") };
+        return unsafe { fail_fetch(filters, "tinykvm: no context") };
     };
     let reason = match guard::catch(|| known.filter.missing(&mut ctx)) {
         Ok(Ok(())) => return ffi::VFP_NULL,
@@ -69,7 +70,7 @@ pub(super) unsafe extern "C" fn open(
         Err(caught) => format!("tinykvm: {}", caught.message()),
     };
     // SAFETY: the filters of this fetch.
-    unsafe { super::fetch::fail(filters, &reason) }
+    unsafe { fail_fetch(filters, &reason) }
 }
 
 /// Never called: the entry steps aside, or the fetch fails.
@@ -82,6 +83,6 @@ pub(super) unsafe extern "C" fn pull(
     // SAFETY: the caller's length, and the filters of this fetch.
     unsafe {
         length.write(0);
-        super::fetch::fail(filters, "tinykvm: a check has no body")
+        fail_fetch(filters, "tinykvm: a check has no body")
     }
 }

@@ -5,7 +5,8 @@ use std::marker::PhantomData;
 use std::ops::Deref;
 use std::ptr::NonNull;
 
-use super::{FIRST, FieldError, Http};
+use super::error::FieldError;
+use super::message::{FIRST, Http};
 use crate::ffi;
 use crate::workspace::Workspace;
 
