@@ -257,6 +257,12 @@ impl Filter for ProgramFilter {
         self.program.left_out_filter(&mut VarnishLog(*log));
         counters::publish();
     }
+
+    fn rolled_back(&self, log: &TaskLog) -> Result<(), String> {
+        let lost = self.program.rolled_back_filter(&mut VarnishLog(*log));
+        counters::publish();
+        lost
+    }
 }
 
 /// How the response's body is encoded, if it is.

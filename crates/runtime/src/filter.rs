@@ -139,6 +139,16 @@ impl Program {
         add(&counters().filters_left_out, 1);
     }
 
+    /// VCL takes a list of filters with the program away.
+    ///
+    /// # Errors
+    /// As of [`missing_filter`](Self::missing_filter).
+    pub fn rolled_back_filter(&self, log: &mut dyn Log) -> Result<(), String> {
+        let reason = "filter() asked for it, and std.rollback(req) takes it away: \
+                      call filter() afterwards";
+        self.without_filter(reason, log)
+    }
+
     /// The program can't be put among the filters of a body.
     ///
     /// # Errors

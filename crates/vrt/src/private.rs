@@ -20,6 +20,10 @@ pub trait Private: Sized + Send + 'static {
         type_: Self::NAME.as_ptr(),
         fini: Some(free::<Self>),
     };
+
+    /// Its time is over. `ctx` is the call from VCL that ends it, as `std.rollback()` does, or one
+    /// outside of VCL.
+    fn over(self, _ctx: Option<&Ctx<'_>>) {}
 }
 
 /// A type of which a VCL may own a value: all threads use it at the same time.
@@ -32,11 +36,11 @@ pub trait TaskPrivate: Private {
 }
 
 /// Drops the value; Varnish calls it once, when the VCL or the task is over.
-unsafe extern "C" fn free<T: Private>(_ctx: *const ffi::vrt_ctx, value: *mut c_void) {
-    // SAFETY: the pointer is the one that `Slot::get_or_insert` took out of a box of this type,
-    // and Varnish forgets it.
-    let dropped = guard::catch(|| drop(unsafe { Box::from_raw(value.cast::<T>()) }));
-    if let Err(caught) = dropped {
+unsafe extern "C" fn free<T: Private>(ctx: *const ffi::vrt_ctx, value: *mut c_void) {
+    // SAFETY: Varnish gives its context, or NULL; the pointer is the one that `Slot::get_or_insert`
+    // took out of a box of this type, and Varnish forgets it.
+    let (ctx, value) = unsafe { (Ctx::from_raw(ctx), Box::from_raw(value.cast::<T>())) };
+    if let Err(caught) = guard::catch(|| value.over(ctx.as_ref())) {
         log_global(Tag::Error, &format!("tinykvm: {}", caught.message()));
     }
 }

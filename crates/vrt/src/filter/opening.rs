@@ -13,7 +13,7 @@ use std::ptr::{self, NonNull};
 use super::failing::fail_delivery;
 use super::known::{Known, Registration};
 use super::task_log::TaskLog;
-use crate::ctx::Ctx;
+use crate::ctx::{Ctx, Place};
 use crate::private::{Private, TaskPrivate};
 use crate::strings::c_text;
 use crate::{Tag, ffi, guard};
@@ -69,19 +69,29 @@ impl Listed {
         }
     }
 
-    /// Tells of each filter that VCL asked for and then took out of the list, if the response was
-    /// delivered: Varnish forgets its list then, and otherwise not.
-    fn tell_left_out(&self) {
+    /// Tells of each filter that VCL asked for, and that the response did not go through: VCL took
+    /// it out of the list, or rolls the list back in `vcl_deliver`, where `ctx` is then.
+    fn tell_lost(&self, ctx: Option<&Ctx<'_>>) {
         // SAFETY: as above; the log is that of the task.
         let (delivered, log) = unsafe {
             let request = self.request.as_ref();
             let log = TaskLog::new(request.vsl.as_ptr().cast_mut());
+            // Varnish forgets its list when the response was delivered, and otherwise not.
             (request.filter_list.is_null(), log)
         };
-        if delivered && !self.is_stale() {
-            for known in self.wanted.take() {
-                // SAFETY: the description lives as long as the VCL, which is longer.
-                unsafe { known.as_ref() }.filter.left_out(&log);
+        if self.is_stale() {
+            return;
+        }
+        let deciding = ctx.filter(|ctx| ctx.place() == Place::Deliver);
+        for known in self.wanted.take() {
+            // SAFETY: the description lives as long as the VCL, which is longer.
+            let filter = &unsafe { known.as_ref() }.filter;
+            if let Some(ctx) = deciding {
+                if let Err(reason) = filter.rolled_back(&log) {
+                    ctx.fail(&reason);
+                }
+            } else if delivered {
+                filter.left_out(&log);
             }
         }
     }
@@ -90,17 +100,15 @@ impl Listed {
 // SAFETY: one thread at a time has the task, and its request.
 unsafe impl Send for Listed {}
 
-impl Drop for Listed {
+impl Private for Listed {
+    const NAME: &'static CStr = c"tinykvm list";
+
     /// The task is over, or `std.rollback(req)` takes its workspace away, and the list in it.
-    fn drop(&mut self) {
-        self.tell_left_out();
+    fn over(mut self, ctx: Option<&Ctx<'_>>) {
+        self.tell_lost(ctx);
         // SAFETY: a request outlives its task, and is of this thread.
         unsafe { self.request.as_mut() }.filter_list = ptr::null();
     }
-}
-
-impl Private for Listed {
-    const NAME: &'static CStr = c"tinykvm list";
 }
 
 impl TaskPrivate for Listed {

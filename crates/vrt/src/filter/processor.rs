@@ -29,6 +29,13 @@ pub trait Filter: Send + Sync + 'static {
     /// A body was delivered for which this filter was [wanted](super::Registration::want), and it was not
     /// in the list.
     fn left_out(&self, log: &TaskLog);
+
+    /// VCL takes the list of a delivery away by `std.rollback(req)`, and with it this filter, which
+    /// was [wanted](super::Registration::want).
+    ///
+    /// # Errors
+    /// Why the VCL fails.
+    fn rolled_back(&self, log: &TaskLog) -> Result<(), String>;
 }
 
 /// What is to happen with a body.
