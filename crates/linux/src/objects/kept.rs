@@ -1,8 +1,5 @@
 //! What descriptors stand for within the program: everything that needs nothing of the host.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
-
 use crate::objects::epoll::Set;
 use crate::objects::eventfd::Counter;
 use crate::objects::memfd::MemoryFile;
@@ -13,7 +10,7 @@ use crate::objects::signalfd::SignalSet;
 use crate::objects::slab::{Charged, Slab};
 use crate::objects::socket::Socket;
 use crate::objects::timerfd::Timer;
-use crate::rules::connect::Learnt;
+use crate::rules::connect::LearntAddresses;
 
 /// The most objects of a kind: more than there are descriptors is of no use.
 pub(crate) const MOST: usize = 1024;
@@ -30,7 +27,7 @@ pub(crate) struct Objects {
     pub(crate) signal_sets: Slab<SignalSet>,
     pub(crate) sockets: Slab<Socket>,
     /// Addresses that the host's resolver gave for names in the rules.
-    pub(crate) learnt: Arc<BTreeSet<Learnt>>,
+    pub(crate) learnt: LearntAddresses,
 }
 
 /// A kind of object, for access to all objects of it.

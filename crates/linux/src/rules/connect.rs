@@ -16,11 +16,15 @@
 //! lies among them, or from the name `localhost`; not from a wide network, and not from a name,
 //! whatever its DNS says.
 
+mod learnt;
+
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::ops::RangeInclusive;
 
 use thiserror::Error;
+
+pub(crate) use learnt::{Learnt, LearntAddresses};
 
 /// A rule that cannot be understood.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -68,13 +72,6 @@ struct Network {
 struct Name {
     text: String,
     below: bool,
-}
-
-/// An address that the host's resolver gave this program for a name.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Learnt {
-    pub(crate) name: String,
-    pub(crate) address: IpAddr,
 }
 
 impl ConnectRules {
@@ -169,12 +166,12 @@ impl ConnectRules {
     }
 
     /// True if a socket may go to this address.
-    pub(crate) fn allows(&self, to: SocketAddr, learnt: &BTreeSet<Learnt>) -> bool {
+    pub(crate) fn allows(&self, to: SocketAddr, learnt: &LearntAddresses) -> bool {
         self.audit || self.names(to, learnt)
     }
 
     /// True if a rule says so, whether this is an audit or not.
-    pub(crate) fn names(&self, to: SocketAddr, learnt: &BTreeSet<Learnt>) -> bool {
+    pub(crate) fn names(&self, to: SocketAddr, learnt: &LearntAddresses) -> bool {
         let (address, port) = (to.ip().to_canonical(), to.port());
         self.rules.iter().any(|rule| match rule {
             Rule::Network { network, ports } => ports.contains(&port) && network.allows(address),

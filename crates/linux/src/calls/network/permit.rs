@@ -110,8 +110,6 @@ pub(super) fn permit_query(context: &mut Context<'_>, query: &[u8]) -> Result<()
 
 /// Remembers the addresses in an answer of the host's resolver.
 pub(super) fn learn(context: &mut Context<'_>, answer: &[u8]) {
-    /// More than a program needs to know.
-    const MOST: usize = 256;
     let Some((name, addresses)) = crate::wire::dns::answered(answer) else {
         return;
     };
@@ -123,9 +121,6 @@ pub(super) fn learn(context: &mut Context<'_>, answer: &[u8]) {
             name: name.clone(),
             address: address.to_canonical(),
         };
-        let known = &context.state().objects.learnt;
-        if !known.contains(&learnt) && known.len() < MOST {
-            std::sync::Arc::make_mut(&mut context.state_mut().objects.learnt).insert(learnt);
-        }
+        context.state_mut().objects.learnt.insert(learnt);
     }
 }

@@ -1,7 +1,6 @@
-use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use crate::rules::connect::{ConnectRules, Learnt, resolvers_in};
+use crate::rules::connect::{ConnectRules, Learnt, LearntAddresses, resolvers_in};
 
 fn rules(list: &[&str]) -> ConnectRules {
     let mut rules = ConnectRules::default();
@@ -12,7 +11,7 @@ fn rules(list: &[&str]) -> ConnectRules {
 }
 
 fn allows(rules: &ConnectRules, to: &str) -> bool {
-    rules.allows(to.parse().unwrap(), &BTreeSet::new())
+    rules.allows(to.parse().unwrap(), &LearntAddresses::default())
 }
 
 /// With one answer of DNS.
@@ -21,7 +20,9 @@ fn allows_after(rules: &ConnectRules, name: &str, address: &str, to: &str) -> bo
         name: name.to_string(),
         address: address.parse().unwrap(),
     };
-    rules.allows(to.parse().unwrap(), &BTreeSet::from([learnt]))
+    let mut all = LearntAddresses::default();
+    all.insert(learnt);
+    rules.allows(to.parse().unwrap(), &all)
 }
 
 #[test]
@@ -277,7 +278,7 @@ fn an_audit_allows_every_place() {
     assert!(all.allows_unix(b"/run/s"));
     // It is known what the rules say by themselves.
     all.add("192.0.2.1:80").unwrap();
-    let none = BTreeSet::new();
+    let none = LearntAddresses::default();
     assert!(all.names("192.0.2.1:80".parse().unwrap(), &none));
     assert!(!all.names("192.0.2.1:81".parse().unwrap(), &none) && !all.names_unix(b"/run/s"));
 }
