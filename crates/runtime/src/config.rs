@@ -107,7 +107,7 @@ pub enum ConfigError {
         configured: Vec<String>,
     },
     /// Two keys contradict each other.
-    #[error("\"{larger}\" is {large}, more than \"{smaller}\", which is {small}")]
+    #[error("\"{larger}\" is {large}{unit}, more than \"{smaller}\", which is {small}{unit}")]
     Contradiction {
         /// The key with the larger value.
         larger: &'static str,
@@ -117,6 +117,8 @@ pub enum ConfigError {
         smaller: &'static str,
         /// Its value.
         small: u64,
+        /// What is counted, with a space before it.
+        unit: &'static str,
     },
     /// The program is defined already, with another file.
     #[error(

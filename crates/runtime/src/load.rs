@@ -75,7 +75,7 @@ pub(crate) enum LoadError {
         source: EngineError,
     },
     /// A VM for it can't be made.
-    #[error("cannot make a VM for {path}: {source}")]
+    #[error("cannot make a VM for {path}: {source}{}", key_that_helps(.source))]
     Engine {
         /// The program's path.
         path: String,
@@ -109,6 +109,14 @@ pub(crate) enum LoadError {
         /// What it said.
         message: String,
     },
+}
+
+fn key_that_helps(error: &EngineError) -> &'static str {
+    match error {
+        EngineError::NoMemory { .. } => " (\"max_memory\" can be more)",
+        EngineError::WriteExecute => " (\"executable_heap\": true allows that)",
+        _ => "",
+    }
 }
 
 /// Whom the device was denied to.
@@ -400,4 +408,34 @@ fn resolved(filename: &str) -> Vec<u8> {
 fn absolute(filename: &str) -> Vec<u8> {
     let path = std::path::absolute(filename).unwrap_or_else(|_| filename.into());
     path.into_os_string().into_encoded_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_engine_refuses_names_the_key_that_helps() {
+        let of = |source| LoadError::Engine {
+            path: "/srv/p".to_owned(),
+            source,
+        };
+        let memory = of(EngineError::NoMemory {
+            what: "the stack",
+            needed: 786_433,
+            limit: 2 << 20,
+        });
+        assert_eq!(
+            memory.to_string(),
+            "cannot make a VM for /srv/p: no room is left for the stack, which needs 769 KiB, in a \
+             memory of 2048 KiB (\"max_memory\" can be more)"
+        );
+        let rights = of(EngineError::WriteExecute).to_string();
+        assert!(
+            rights.ends_with("(\"executable_heap\": true allows that)"),
+            "{rights}"
+        );
+        let other = of(EngineError::ImagesOverlap).to_string();
+        assert!(!other.contains('('), "{other}");
+    }
 }

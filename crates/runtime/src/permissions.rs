@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use tinykvm_linux::{ConnectRules, Extent, PathRule, Permissions, resolvers_in};
 
 use crate::config::Settings;
+use crate::fields::shown;
 use crate::journal::Journal;
 use crate::text::own_line;
 
@@ -166,6 +167,7 @@ pub(crate) fn permissions(name: &str, settings: &Settings, journal: &dyn Journal
     if let Err(error) = all.allow(&file) {
         complain(&error);
     }
+    check_directory(name, settings, &all, journal);
     let mut state = own.into_os_string();
     state.push(".state");
     if let Err(error) = all.allow_state(&PathBuf::from(state)) {
@@ -175,6 +177,18 @@ pub(crate) fn permissions(name: &str, settings: &Settings, journal: &dyn Journal
         all.set_local_time(zone);
     }
     all
+}
+
+/// Tells of a working directory that the program can't see.
+fn check_directory(name: &str, settings: &Settings, all: &Permissions, journal: &dyn Journal) {
+    if settings.directory != "/" && !all.has_directory(settings.directory.as_bytes()) {
+        let text = format!(
+            "\"current_working_directory\" is {}, and there is no such directory for the program: \
+             \"allowed_paths\" can give it one",
+            shown(settings.directory.as_bytes())
+        );
+        journal.error(&own_line(name, &text));
+    }
 }
 
 fn rule(setting: &PathSetting) -> PathRule {

@@ -57,7 +57,10 @@ pub enum EngineError {
     #[error(transparent)]
     Elf(#[from] ElfError),
     /// The program does not fit into its memory limit.
-    #[error("{what} needs {needed} bytes, but the memory limit is {limit} bytes")]
+    #[error(
+        "no room is left for {what}, which needs {} KiB, in a memory of {} KiB",
+        .needed.div_ceil(1024), .limit / 1024
+    )]
     NoMemory {
         /// What did not fit.
         what: &'static str,
@@ -68,8 +71,8 @@ pub enum EngineError {
     },
     /// No program can have so much memory, or so little.
     #[error(
-        "the memory limit is {limit} bytes, where {} to {} are possible",
-        Limits::MEMORY.start(), Limits::MEMORY.end()
+        "the memory limit is {limit} bytes, where {} to {} MiB are possible",
+        Limits::MEMORY.start() >> 20, Limits::MEMORY.end() >> 20
     )]
     MemoryRange {
         /// The limit in bytes.

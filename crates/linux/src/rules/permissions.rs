@@ -230,6 +230,14 @@ impl Permissions {
         Err(rustix::io::Errno::LOOP.into())
     }
 
+    /// True if the rules give the program a directory of this path, or one on the way to something.
+    #[must_use]
+    pub fn has_directory(&self, path: &[u8]) -> bool {
+        let on_the_way = || !self.children(&crate::rules::paths::normal(path)).is_empty();
+        let there = self.open_for_reading(path);
+        there.is_ok_and(|file| file.metadata().is_ok_and(|data| data.is_dir())) || on_the_way()
+    }
+
     /// Gives the program the host's time zone: the contents of a zone file.
     pub fn set_local_time(&mut self, zone: Vec<u8>) {
         self.local_time = Some(zone);

@@ -54,6 +54,7 @@ fn check(settings: &Settings, has: impl Fn(&str) -> bool) -> Result<(), ConfigEr
             large: request / MIB,
             smaller: "max_memory",
             small: all / MIB,
+            unit: " MiB",
         });
     }
     match settings.max_deliveries {
@@ -62,6 +63,7 @@ fn check(settings: &Settings, has: impl Fn(&str) -> bool) -> Result<(), ConfigEr
             large: deliveries.into(),
             smaller: "concurrency",
             small: settings.concurrency.into(),
+            unit: "",
         }),
         _ => Ok(()),
     }

@@ -7,6 +7,7 @@ use jsonc_parser::ast::Value;
 use tinykvm::Limits;
 
 use super::{MIB, MOST_FORKS, OnFailure, Settings};
+use crate::fields::shown;
 use crate::permissions::{PathKind, PathSetting};
 
 /// The shortest and longest time limits in seconds.
@@ -237,11 +238,13 @@ pub(super) static KEYS: &[Key] = &[
 
 /// The known key that is most like `name`, if one is like it at all.
 pub(super) fn nearest(name: &str) -> Option<&'static str> {
-    let score = |key: &Key| strsim::jaro_winkler(key.name, name);
-    KEYS.iter()
-        .max_by(|a, b| score(a).total_cmp(&score(b)))
+    most_like(name, KEYS.iter().map(|key| key.name))
+}
+
+fn most_like(name: &str, keys: impl Iterator<Item = &'static str>) -> Option<&'static str> {
+    let score = |key: &str| strsim::jaro_winkler(key, name);
+    keys.max_by(|a, b| score(a).total_cmp(&score(b)))
         .filter(|key| score(key) >= SIMILAR)
-        .map(|key| key.name)
 }
 
 /// A value as it stands in the document.
@@ -411,7 +414,7 @@ fn allowed_path(element: &Value<'_>) -> Result<PathSetting, String> {
             "prefix" => prefix = Some(found.flag().map_err(|_| PATHS)?),
             "writable" => writable = found.flag().map_err(|_| PATHS)?,
             "symlink" => symlink = found.flag().map_err(|_| PATHS)?,
-            _ => return Err(PATHS.to_owned()),
+            other => return Err(unknown_path_key(other)),
         }
     }
     let real = real.ok_or(PATHS)?;
@@ -437,6 +440,18 @@ fn allowed_path(element: &Value<'_>) -> Result<PathSetting, String> {
         kind,
         writable,
     })
+}
+
+/// The keys of an object in `allowed_paths`.
+const PATH_KEYS: [&str; 5] = ["real", "virtual", "prefix", "writable", "symlink"];
+
+fn unknown_path_key(found: &str) -> String {
+    let nearest = most_like(found, PATH_KEYS.into_iter());
+    let suggestion = nearest.map_or_else(String::new, |key| format!("; did you mean \"{key}\"?"));
+    format!(
+        "{PATHS}, which have no key \"{}\"{suggestion}",
+        shown(found.as_bytes())
+    )
 }
 
 /// Puts the values of `$HOME` and `$PWD` into a string. A variable without value stays.

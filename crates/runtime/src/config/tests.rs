@@ -237,7 +237,7 @@ fn a_text_that_is_cut_off_says_how_that_happens() {
 fn keys_that_contradict_each_other() {
     assert_eq!(
         message(r#"{"max_request_memory": 300}"#),
-        "\"max_request_memory\" is 300, more than \"max_memory\", which is 256"
+        "\"max_request_memory\" is 300 MiB, more than \"max_memory\", which is 256 MiB"
     );
     assert_eq!(
         message(r#"{"max_deliveries": 3, "concurrency": 2}"#),
@@ -339,6 +339,20 @@ fn paths_that_make_no_sense() {
             text.contains("key \"allowed_paths\" must be"),
             "{wrong}: {text}"
         );
+    }
+    for (wrong, end) in [
+        ("perfix", "have no key \"perfix\"; did you mean \"prefix\"?"),
+        (
+            "writeable",
+            "have no key \"writeable\"; did you mean \"writable\"?",
+        ),
+        ("filename", "have no key \"filename\""),
+    ] {
+        let text = message(&format!(
+            r#"{{"allowed_paths": [{{"real": "/a", "{wrong}": true}}]}}"#
+        ));
+        let (said, _) = text.rsplit_once(", found").expect("what was found");
+        assert!(said.ends_with(end), "{text}");
     }
     assert!(message(r#"{"connect": ["nowhere"]}"#).contains("key \"connect\" must be"));
     assert!(message(r#"{"current_working_directory": "x"}"#).contains("an absolute path"));

@@ -397,14 +397,16 @@ fn edges() {
         u64::MAX,
     ] {
         let error = boot_with(limit).unwrap_err();
-        let range = format!("the memory limit is {limit} bytes, where {least} to {most}");
+        let (least, most) = (least >> 20, most >> 20);
+        let range = format!("the memory limit is {limit} bytes, where {least} to {most} MiB");
         assert!(error.to_string().starts_with(&range), "{error}");
     }
     // The least is enough for the engine, though not for this program.
     let error = boot_with(least).unwrap_err();
+    let text = error.to_string();
     assert!(
-        error.to_string().starts_with("the program needs"),
-        "{error}"
+        text.starts_with("no room is left for the program, which needs"),
+        "{text}"
     );
 }
 
