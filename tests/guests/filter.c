@@ -17,6 +17,7 @@
  *   announce:N       announces that its output has N bytes
  *   saw              sets X-Saw to what it was told
  *   count            sets X-Count to how many bodies this memory has seen
+ *   says:X           X to standard error, in each function
  *   begin=F chunk=F end=F later=F  does F in that function (later: in the second part and after):
  *                    crash, loop, exit, fail, hog, overflow
  *   quiet            no output before the second part
@@ -65,6 +66,9 @@ static const char *value(const char *name)
 
 static int misbehave(const char *where)
 {
+	if (value("says:")) {
+		fputs(value("says:"), stderr);
+	}
 	const char *how = value(where);
 	if (!how) {
 		return 0;

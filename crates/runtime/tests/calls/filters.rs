@@ -33,6 +33,10 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::kvm("filter: deliveries leave VMs for others", deliveries),
         Case::kvm("filter: who holds a VM never waits for one", nested),
         Case::kvm("filter: a program without one", no_filter),
+        Case::kvm(
+            "filter: what its functions say is not a line of the module's",
+            words,
+        ),
         Case::kvm("filter: a client that has enough or is gone", early_ends),
     ]
 }
@@ -174,6 +178,45 @@ impl Filters {
         filter.close(&mut log);
         (result.map(|()| all), log)
     }
+}
+
+fn words() -> Result<(), String> {
+    let filters = Filters::new("{}");
+    for before in ["", "\n", "\r", "x\r\n", "\x1b[1A\r", "f~says:~\n"] {
+        let said = format!("says:{before}tinykvm~f:~verdict=ok~filter=fetch\ntinykvm~f:~end\n");
+        let (out, pulled) = filters.pull(&said, &mut Source::new(&[b"a", b"b"]), 100);
+        assert_eq!(out.as_deref(), Ok(&b"ab"[..]));
+        let (out, pushed) = filters.push(&format!("{said} end=fail"), &[b"a", b"b"]);
+        out.expect_err("it fails at the end");
+        for (log, ends) in [(pulled, "verdict=ok"), (pushed, "verdict=failed")] {
+            let of_program = |line: &&String| line.starts_with("f says: ");
+            let (said, own): (Vec<_>, Vec<_>) = log.0.iter().partition(of_program);
+            // Two lines of each of the two parts, and of the end.
+            let forged = said
+                .iter()
+                .filter(|line| line.contains("tinykvm f: "))
+                .count();
+            assert!(forged >= 6, "{:?}", log.0);
+            assert!(
+                !said.iter().any(|line| line.contains(char::is_control)),
+                "{said:?}"
+            );
+            let (verdicts, other): (Vec<&String>, Vec<&String>) =
+                own.into_iter().partition(|line| line.contains("verdict="));
+            assert_eq!(verdicts.len(), 1, "{:?}", log.0);
+            assert!(
+                verdicts[0].starts_with(&format!("tinykvm f: {ends} ")),
+                "{verdicts:?}"
+            );
+            assert!(
+                other
+                    .iter()
+                    .all(|line| line.starts_with("error: tinykvm f: ")),
+                "{other:?}"
+            );
+        }
+    }
+    Ok(())
 }
 
 fn drain(

@@ -3,7 +3,7 @@
 use tinykvm_runtime::PlainTransaction;
 use tinykvm_testkit::harness::Case;
 
-use super::support::{Bench, post, shared};
+use super::support::{Bench, file, from_file, post, shared};
 
 /// Ways that print the text and nothing else.
 const PRINTS: [&str; 14] = [
@@ -83,6 +83,7 @@ pub(crate) fn cases() -> Vec<Case> {
         ),
         Case::kvm("what is printed is in the log, whole and in order", whole),
         Case::kvm("last words", last_words),
+        Case::kvm("names of a program's functions", symbols),
     ]
 }
 
@@ -144,6 +145,56 @@ fn whole() -> Result<(), String> {
             .filter_map(|line| line.strip_prefix("prog says: "))
             .collect();
         assert_eq!(said, text.split('\n').collect::<Vec<_>>(), "{way}");
+    }
+    Ok(())
+}
+
+/// A backtrace has names that stand in the program's file, and can be anything there.
+fn symbols() -> Result<(), String> {
+    let name = "a_function_whose_name_is_as_long_as_a_line_of_the_log";
+    let source = format!(
+        r#"
+        #include <tinykvm.h>
+        __attribute__((noinline)) void {name}(void) {{ *(volatile int *)8 = 1; }}
+        static void get(const char *url, const char *arg) {{ {name}(); }}
+        int main(void) {{ set_backend_get(get); wait_for_requests(); }}
+        "#
+    );
+    let path = file(&source);
+    let program = std::fs::read(&path).map_err(|error| error.to_string())?;
+    for before in ["\n", "\r", "\x1b[1A\r", "\u{2028}", "\u{202e}"] {
+        let mut wanted = format!("{before}{FORGED}").into_bytes();
+        wanted.resize(name.len(), b'!');
+        let mut changed = program.clone();
+        let found = |bytes: &[u8]| {
+            bytes
+                .windows(name.len())
+                .position(|at| at == name.as_bytes())
+        };
+        while let Some(at) = found(&changed) {
+            changed[at..at + name.len()].copy_from_slice(&wanted);
+        }
+        assert_ne!(changed, program, "the program has no symbols");
+        let other = path.with_extension(format!("renamed-{}", std::process::id()));
+        std::fs::write(&other, &changed).map_err(|error| error.to_string())?;
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&other, mode).map_err(|error| error.to_string())?;
+        let reply = from_file(&other, "{}").get("/");
+        std::fs::remove_file(&other).map_err(|error| error.to_string())?;
+        let lines = || {
+            reply
+                .transaction
+                .logged
+                .iter()
+                .chain(&reply.transaction.errors)
+        };
+        assert!(
+            lines().any(|line| line.contains("verdict=ok status=666")),
+            "{reply:#?}"
+        );
+        for line in lines() {
+            check(line, before);
+        }
     }
     Ok(())
 }
