@@ -10,7 +10,7 @@ use crate::process::options::ProcessOptions;
 use crate::rules::paths::{is_below, normal};
 use crate::rules::permissions::{Extent, PathRule, Permissions};
 use crate::tests::{Machine, int};
-use crate::wire::errno::{EACCES, EBADF, EBUSY, EEXIST, EINVAL, ELOOP, ENOENT};
+use crate::wire::errno::{EACCES, EBADF, EBUSY, EEXIST, EINVAL, ELOOP, ENOENT, ENOTDIR};
 
 #[test]
 fn paths_are_cleaned() {
@@ -202,6 +202,45 @@ fn special_files_are_refused() {
     assert_eq!(machine.open("/all/proc/version", 0), Err(EACCES));
     assert_eq!(machine.open("/all/dev/null", 0), Err(EACCES));
     assert!(machine.open("/all/etc/passwd", 0).is_ok());
+}
+
+/// As path_resolution(7) says. A FIFO on the way is looked at, and not opened: that would wait.
+#[test]
+fn what_a_path_leads_through_is_a_directory() {
+    let tree = Tree::new();
+    let fifo = tree.path("read/fifo");
+    let fifo_kind = rustix::fs::FileType::Fifo;
+    rustix::fs::mknodat(rustix::fs::CWD, &fifo, fifo_kind, rustix::fs::Mode::RWXU, 0).unwrap();
+    symlink("dir", tree.path("read/to_dir")).unwrap();
+    let mut machine = tree.machine_with(|permissions, tree| {
+        tree.allow(permissions, "/nothing", "none/at/all", Extent::Tree, true);
+    });
+    for (path, error) in [
+        ("/read/dir/../file", None),
+        ("/read/../read/file", None),
+        ("/dev/../read/file", None),
+        ("/read/file/../file", Some(ENOTDIR)),
+        ("/read/fifo/../file", Some(ENOTDIR)),
+        ("/dev/null/../../read/file", Some(ENOTDIR)),
+        ("/read/missing/../file", Some(ENOENT)),
+        ("/nothing/../read/file", Some(ENOENT)),
+        ("/read/file/inner", Some(ENOTDIR)),
+        ("/read/fifo/inner", Some(ENOTDIR)),
+        ("/read/missing/inner", Some(ENOENT)),
+        ("/nothing/inner", Some(ENOENT)),
+        ("/read/file/", Some(ENOTDIR)),
+        ("/dev/null/", Some(ENOTDIR)),
+    ] {
+        assert_eq!(machine.open(path, 0).err(), error, "{path}");
+    }
+    // A link is followed where a directory must be, whatever else is said.
+    const NOFOLLOW: u64 = 0o400_000;
+    assert_eq!(machine.open("/read/to_dir", NOFOLLOW), Err(ELOOP));
+    assert!(machine.open("/read/to_dir/", NOFOLLOW).is_ok());
+    assert!(machine.open("/read/dir/../to_dir/", NOFOLLOW).is_ok());
+    // What was granted stays.
+    assert_eq!(try_call(&mut machine, "rmdir", &["/write"]), Err(EBUSY));
+    assert_eq!(try_call(&mut machine, "mkdir", &["/write"]), Err(EEXIST));
 }
 
 /// Whoever waits at a FIFO on the host does not hear of a program that may not open it, and the

@@ -6,6 +6,7 @@ mod change;
 mod contents;
 mod directory;
 mod links;
+mod name;
 mod open;
 mod request;
 mod stat;

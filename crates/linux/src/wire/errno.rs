@@ -43,6 +43,8 @@ pub(crate) const ENOTDIR: Errno = Errno(20);
 pub(crate) const EXDEV: Errno = Errno(18);
 /// It is a directory.
 pub(crate) const EISDIR: Errno = Errno(21);
+/// A directory has something in it.
+pub(crate) const ENOTEMPTY: Errno = Errno(39);
 /// Too many symbolic links.
 pub(crate) const ELOOP: Errno = Errno(40);
 /// An argument makes no sense.

@@ -21,6 +21,45 @@ static void list(const char *directory)
 	putchar('\n');
 }
 
+CASE(links_with_a_slash)
+{
+	struct stat found;
+	make("file");
+	SHOW(mkdir("sub", 0755));
+	SHOW(symlink("sub", "link"));
+	SHOW(symlink("file", "to file"));
+	SHOW(symlink("absent", "dangling"));
+	const char *names[] = {"link/", "link//", "link/.", "./link/", "sub/../link/", "to file/",
+	                       "dangling/", "file/", "sub/"};
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		const char *name = names[i];
+		SAY("%s", name);
+		TRY(open(name, O_RDONLY));
+		TRY(open(name, O_RDONLY | O_NOFOLLOW));
+		TRY(open(name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+		TRY(open(name, O_PATH | O_NOFOLLOW));
+		SHOW(open(name, O_WRONLY));
+		SHOW(open(name, O_RDWR | O_CREAT, 0644));
+		SHOW(open(name, O_RDWR | O_CREAT | O_EXCL, 0644));
+		SHOW(lstat(name, &found));
+		SHOW(found.st_mode & S_IFMT);
+		SHOW(readlink(name, buffer, sizeof buffer));
+		SHOW(faccessat(AT_FDCWD, name, F_OK, AT_SYMLINK_NOFOLLOW));
+		SHOW(utimensat(AT_FDCWD, name, NULL, AT_SYMLINK_NOFOLLOW));
+		SHOW(mkdir(name, 0755));
+		SHOW(unlink(name));
+		SHOW(rmdir(name));
+		SHOW(link(name, "other"));
+		SHOW(rename(name, name));
+		SHOW(truncate(name, 0));
+		int moved = chdir(name);
+		SHOW(moved);
+		if (moved == 0)
+			SHOW(chdir(".."));
+		SHOW(mkdir("sub", 0755));
+	}
+}
+
 CASE(listing)
 {
 	SHOW(mkdir("sub", 0755));

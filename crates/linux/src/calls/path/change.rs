@@ -4,52 +4,34 @@ use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
 
 use crate::access::grant::Grant;
 use crate::access::place::Place;
-use crate::access::request::{self, Right};
-use crate::access::{find, tell};
+use crate::access::request::Right;
+use crate::access::tell;
 use crate::call::context::Context;
 use crate::call::failure::{Answer, Failure};
 use crate::calls::path::links;
+use crate::calls::path::name::{Kind, Last, named, new_name};
 use crate::calls::path::request::at;
 use crate::notice::Less;
-use crate::wire::errno::{EBUSY, EEXIST, EINVAL, EISDIR, ENOENT, ENOTDIR, EPERM, Errno};
+use crate::rules::paths::ends_as_directory;
+use crate::wire::errno::{EBUSY, EEXIST, EINVAL, EISDIR, ENOENT, ENOTDIR, ENOTEMPTY, EPERM, Errno};
 use crate::wire::file::{AT_EMPTY_PATH, AT_FDCWD, S_IFMT, S_IFREG};
 
-/// What a call changes: a file of the host that may be written.
+/// What a call changes: a file of the host that may be written. What is meant as a directory is one.
 pub(super) fn target(
     context: &mut Context<'_>,
     directory: i32,
     argument: usize,
     follow: bool,
 ) -> Result<Grant, Failure> {
-    changed(context, directory, argument, follow, Right::Write)
-}
-
-fn changed(
-    context: &mut Context<'_>,
-    directory: i32,
-    argument: usize,
-    follow: bool,
-    right: Right,
-) -> Result<Grant, Failure> {
-    match at(context, directory, argument, follow, right)? {
-        Place::Host(grant) => Ok(grant),
+    match at(context, directory, argument, follow, Right::Write)? {
+        Place::Host(grant) => {
+            if ends_as_directory(&context.path(context.word(argument))?) {
+                grant.place(context)?;
+            }
+            Ok(grant)
+        }
         Place::Synthetic(_, path) => Err(tell::denied(context, &path, &path, Less::MadeUp)),
     }
-}
-
-/// The same for a name that is created: if something is there already, that it exists goes before
-/// that it could not be written.
-fn new_name(context: &mut Context<'_>, directory: i32, argument: usize) -> Result<Grant, Failure> {
-    let request = request::Request {
-        directory,
-        path: context.path(context.word(argument))?,
-        follow: false,
-        right: Right::Read,
-    };
-    if let Ok(Place::Synthetic(..)) = find::find_quietly(context, &request) {
-        return Err(EEXIST.into());
-    }
-    changed(context, directory, argument, false, Right::Create)
 }
 
 /// `mkdir(path, mode)`
@@ -63,7 +45,7 @@ pub(crate) fn mkdirat(context: &mut Context<'_>) -> Answer {
 }
 
 fn make_directory(context: &mut Context<'_>, directory: i32, argument: usize) -> Answer {
-    let grant = new_name(context, directory, argument)?;
+    let grant = new_name(context, directory, argument)?.grant;
     if grant.is_root() {
         return Err(EEXIST.into());
     }
@@ -83,11 +65,12 @@ pub(crate) fn mknodat(context: &mut Context<'_>) -> Answer {
 }
 
 fn make_node(context: &mut Context<'_>, directory: i32, argument: usize, mode: u32) -> Answer {
-    let grant = new_name(context, directory, argument)?;
+    let new = new_name(context, directory, argument)?;
     if !matches!(mode & S_IFMT, 0 | S_IFREG) {
         return Err(EPERM.into());
     }
-    let (parent, name) = grant.parent(context)?;
+    new.is_no_directory(context)?;
+    let (parent, name) = new.grant.parent(context)?;
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
     rustix::fs::openat(&parent, &name, flags, Mode::RUSR | Mode::WUSR).map_err(Errno::from)?;
     Ok(0)
@@ -113,27 +96,25 @@ pub(crate) fn unlinkat(context: &mut Context<'_>) -> Answer {
 }
 
 fn remove(context: &mut Context<'_>, fd: i32, argument: usize, flags: AtFlags) -> Answer {
-    let path = context.path(context.word(argument))?;
     let directory = flags.contains(AtFlags::REMOVEDIR);
-    if directory && path.ends_with(b".") && !path.ends_with(b"..") && last(&path) == b"." {
-        return Err(EINVAL.into());
+    let old = named(context, fd, argument, Right::Write)?;
+    match old.last {
+        Last::Name => {}
+        _ if !directory => return Err(EISDIR.into()),
+        Last::Dot => return Err(EINVAL.into()),
+        Last::DotDot => return Err(ENOTEMPTY.into()),
     }
-    let grant = target(context, fd, argument, false)?;
-    if !directory && path.ends_with(b"/") {
-        // Of a directory that is meant as one.
-        let file = grant.place(context)?;
-        drop(file);
-        return Err(EISDIR.into());
+    if !directory && old.slash {
+        return Err(match old.kind(context)? {
+            Some(Kind::Directory) => EISDIR.into(),
+            Some(Kind::Other) => ENOTDIR.into(),
+            None => ENOENT.into(),
+        });
     }
-    check_movable(context, &grant)?;
-    let (parent, name) = grant.parent(context)?;
+    check_movable(context, &old.grant)?;
+    let (parent, name) = old.grant.parent(context)?;
     rustix::fs::unlinkat(&parent, &name, flags).map_err(Errno::from)?;
     Ok(0)
-}
-
-/// The last part of a path.
-fn last(path: &[u8]) -> &[u8] {
-    path.rsplit(|&byte| byte == b'/').next().unwrap_or_default()
 }
 
 /// A directory with other grants in it stays where it is: what they decide goes by its path.
@@ -178,28 +159,30 @@ fn move_file(
     new: (i32, usize),
     flags: RenameFlags,
 ) -> Answer {
-    let from = target(context, old.0, old.1, false)?;
+    let from = named(context, old.0, old.1, Right::Write)?;
     let exchange = flags.contains(RenameFlags::EXCHANGE);
     let right = if exchange {
         Right::Write
     } else {
         Right::Create
     };
-    let to = changed(context, new.0, new.1, false, right)?;
-    check_movable(context, &from)?;
-    check_movable(context, &to)?;
-    for (grant, argument) in [(&from, old.1), (&to, new.1)] {
-        if context.path(context.word(argument))?.ends_with(b"/") {
-            let is_directory = match from.place(context) {
-                Ok(file) => crate::objects::metadata::host_metadata(&file)?.is_directory(),
-                Err(failure) => return Err(failure),
-            };
-            let _ = grant;
-            if !is_directory {
-                return Err(ENOTDIR.into());
-            }
+    let to = named(context, new.0, new.1, right)?;
+    if from.last != Last::Name || to.last != Last::Name {
+        return Err(EBUSY.into());
+    }
+    check_movable(context, &from.grant)?;
+    check_movable(context, &to.grant)?;
+    // What is moved becomes what it is called; of an exchange, each of the two.
+    let kinds = match exchange {
+        true => [(from.slash, &from), (to.slash, &to)],
+        false => [(from.slash || to.slash, &from), (false, &to)],
+    };
+    for (slash, named) in kinds {
+        if slash && named.kind(context)? == Some(Kind::Other) {
+            return Err(ENOTDIR.into());
         }
     }
+    let (from, to) = (from.grant, to.grant);
     let (from, to) = (from.parent_in(context)?, to.parent_in(context)?);
     links::rename(context, &from, &to, flags)?;
     Ok(0)
@@ -233,7 +216,8 @@ fn link_file(
 ) -> Answer {
     let from = target(context, old.0, old.1, follow)?;
     let to = new_name(context, new.0, new.1)?;
-    let (from, to) = (from.real_parent(context)?, to.parent_in(context)?);
+    to.is_no_directory(context)?;
+    let (from, to) = (from.real_parent(context)?, to.grant.parent_in(context)?);
     links::second_name(context, &from, &to)?;
     Ok(0)
 }
@@ -252,7 +236,9 @@ pub(crate) fn symlinkat(context: &mut Context<'_>) -> Answer {
 /// in front than the directory is deep.
 fn make_link(context: &mut Context<'_>, fd: i32, argument: usize) -> Answer {
     let points_to = context.path(context.word(0))?;
-    let place = new_name(context, fd, argument)?.parent_in(context)?;
+    let new = new_name(context, fd, argument)?;
+    new.is_no_directory(context)?;
+    let place = new.grant.parent_in(context)?;
     links::make(context, &points_to, &place)?;
     Ok(0)
 }

@@ -17,6 +17,7 @@ use crate::objects::account;
 use crate::objects::directory::Directory;
 use crate::objects::file::HostFile;
 use crate::objects::object::Object;
+use crate::rules::paths::ends_as_directory;
 use crate::wire::errno::{
     E2BIG, EACCES, EEXIST, EINVAL, EISDIR, ELOOP, ENOENT, ENOTDIR, EOPNOTSUPP, EXDEV,
 };
@@ -144,6 +145,19 @@ fn open_path(context: &mut Context<'_>, directory: i32, path: Vec<u8>, flags: u3
     if flags & O_CREAT != 0 && path.last() == Some(&b'/') {
         return Err(EISDIR.into());
     }
+    if flags & O_CREAT != 0 && ends_as_directory(&path) {
+        // It has no name, so it is there, or its directory is not.
+        let request = Request {
+            directory,
+            path,
+            follow: true,
+            right: Right::Read,
+        };
+        if let Place::Host(grant) = find::find(context, &request)? {
+            grant.place(context)?;
+        }
+        return Err(if flags & O_EXCL != 0 { EEXIST } else { EISDIR }.into());
+    }
     let request = Request {
         directory,
         path,
@@ -184,6 +198,7 @@ fn find_for_open(
 
 /// Opens a file or directory of the host. Whatever mode is asked for, new files are 0600.
 fn open_host(context: &mut Context<'_>, grant: &Grant, flags: u32) -> Answer {
+    // The request has said whether a link at the end is followed.
     let passed = O_ACCMODE
         | O_CREAT
         | O_EXCL
@@ -191,7 +206,6 @@ fn open_host(context: &mut Context<'_>, grant: &Grant, flags: u32) -> Answer {
         | O_DSYNC
         | O_LARGEFILE
         | O_DIRECTORY
-        | O_NOFOLLOW
         | O_SYNC_BIT
         | O_PATH;
     // A FIFO or a device must not keep us waiting; both are refused below.
