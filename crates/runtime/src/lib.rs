@@ -30,6 +30,7 @@ mod api;
 mod call;
 mod config;
 mod counters;
+mod failure;
 mod fields;
 mod filter;
 mod framing;

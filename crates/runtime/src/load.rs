@@ -12,11 +12,12 @@ use tinykvm_linux::{Permissions, Process, ProcessOptions, StartError, VDSO};
 
 use crate::api::{Host, Registration, Stage};
 use crate::config::Settings;
+use crate::failure::Failure;
 use crate::instance::{Booted, Instance};
 use crate::journal::{Journal, Used};
 use crate::output::Output;
 use crate::permissions::{connect_rules, permissions};
-use crate::run::{Failure, Machine, RunLimits, Stop, run};
+use crate::run::{Machine, RunLimits, Stop, run};
 use crate::start::Start;
 use crate::text;
 use crate::unreadable::{user, why_unreadable};

@@ -118,7 +118,7 @@ pub enum MapError {
         length: u64,
     },
     /// The program's memory limit, or the address space, is used up.
-    #[error("no memory left for a mapping of {length:#x} bytes")]
+    #[error("no memory is left for a mapping of {} KiB", .length.div_ceil(1024))]
     NoMemory {
         /// The length asked for.
         length: u64,

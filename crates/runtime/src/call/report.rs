@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use tinykvm::{Fork, Guest, Image, backtrace};
 
 use crate::counters::counters;
+use crate::failure::Failure;
 use crate::instance::Held;
 use crate::response::Response;
-use crate::run::Failure;
 use crate::text::{OWN, own_line};
 use crate::transaction::Log;
 

@@ -9,9 +9,10 @@ use tinykvm_linux::Process;
 use super::report;
 use super::stream::Stream;
 use crate::api::{Answer, Host, Stage, decode_response};
+use crate::failure::Failure;
 use crate::inputs::{Block, InputError, Landed, push_request, push_text};
 use crate::instance::{Fate, Instance, Position, Worker};
-use crate::run::{Failure, Stop, run};
+use crate::run::{Stop, run};
 use crate::transaction::{BodyError, CallRequest, Transaction};
 use crate::transfer;
 

@@ -3,10 +3,11 @@
 use std::time::Instant;
 
 use crate::api::{Host, Stage};
+use crate::failure::Failure;
 use crate::inputs::{InputError, Landed, push_text};
 use crate::instance::{Instance, Worker};
 use crate::journal::{Journal, Lines};
-use crate::run::{Failure, Stop, run};
+use crate::run::{Stop, run};
 use crate::transaction::{BodyError, CallRequest, Transaction};
 
 /// Larger parts of a body are handed over in pieces of this size.

@@ -10,10 +10,11 @@ use super::figures::Figures;
 use super::start::push_start;
 use super::{FilterRequest, Part};
 use crate::api::{FILTER_INPUT, FILTER_OUTPUT, FilterFunctions, Host, Stage};
+use crate::failure::Failure;
 use crate::inputs::InputError;
 use crate::instance::{Fate, Held, Instance, Worker};
 use crate::journal::Lines;
-use crate::run::{Failure, Stop, run};
+use crate::run::{Stop, run};
 use crate::transaction::{BodyError, Log, Side, Transaction};
 use crate::transfer::Landing;
 
