@@ -15,6 +15,7 @@ pub fn cases() -> Vec<Case> {
         ),
         case("abi_calls_keep_every_register", abi_calls_keep_registers),
         case("an_inputs_stack_is_below_mains_and_zero", stack_is_zero),
+        case("inputs_lie_below_each_other_where_they_should", inputs),
         case("resume_goes_on_behind_the_wait_call", resume),
         case("vector_state_of_the_freeze_is_in_every_call", frozen_vector),
         case("forks_do_not_see_each_other", isolation),
@@ -59,6 +60,40 @@ fn stack_is_zero() {
     // main's earlier calls left 64 KB of ones there before the freeze.
     let mut fork = fork();
     assert_eq!(ask(&mut fork, "stack_below", &[])[0], 0);
+}
+
+fn inputs() {
+    let mut fork = fork();
+    fork.begin(BUDGET);
+    fork.prepare_call(function("sum"));
+    let mut pushed: Vec<(u64, Vec<u8>)> = Vec::new();
+    let mut below = fork.registers().rsp;
+    for power in 0..13 {
+        for length in [0, 1, 7, 8, 9, 100, 5000] {
+            let bytes = vec![u8::try_from(pushed.len()).unwrap() | 1; length];
+            let align = 1 << power;
+            let at = fork.push(&bytes, align).unwrap();
+            assert!(at.is_multiple_of(align), "{at:#x} at {align}");
+            let end = at + length as u64;
+            assert!(
+                end <= below && below - end < align,
+                "{at:#x}, {length} below {below:#x}"
+            );
+            below = at;
+            pushed.push((at, bytes));
+        }
+    }
+    for (at, bytes) in pushed {
+        assert_eq!(fork.read_vec(at, bytes.len()).unwrap(), bytes);
+    }
+    // More than there is below address 0.
+    let rsp = fork.registers().rsp;
+    fork.registers_mut().rsp = 10;
+    assert_eq!(fork.push(&[0; 11], 8).unwrap_err().address, 10);
+    fork.registers_mut().rsp = rsp;
+    fork.end();
+    fork.reset().unwrap();
+    assert_eq!(ask(&mut fork, "sum", &[1, 2, 3, 4, 5, 6])[0], 654_321);
 }
 
 fn resume() {

@@ -122,9 +122,9 @@ impl Fork {
         self.core.timer.arm(now, budget);
     }
 
-    /// Ends a call: the time limit no longer runs. True if it had passed.
-    pub fn end(&mut self) -> bool {
-        self.core.timer.disarm(&mut self.core.vcpu)
+    /// Ends a call: the time limit no longer runs.
+    pub fn end(&mut self) {
+        self.core.timer.disarm(&mut self.core.vcpu);
     }
 
     /// Two random values for this call, of a generator that is cryptographically strong and
