@@ -100,6 +100,18 @@ export function setHeader(field) {
   symbols.set(HTTP_SET, 1n, text, BigInt(text.length));
 }
 
+/** An answer with all that it consists of. */
+function checked(result) {
+  const isBody = (value) => typeof value === "string" || value instanceof Uint8Array;
+  const whole = isBody(result) ? { body: result } : result;
+  const { status = 200, type = "text/html; charset=utf-8", body } = whole ?? {};
+  if (!Number.isInteger(status) || typeof type !== "string" || !isBody(body)) {
+    const wanted = "a body (string or Uint8Array), or {status, type, body}";
+    throw new TypeError(`${wanted} should be returned, not ${Deno.inspect(result)}`);
+  }
+  return { status, type, body };
+}
+
 /**
  * Says that the program is ready, and answers every request with what `answer(request)` returns, or
  * promises: a body (string or Uint8Array), or {status, type, body}.
@@ -113,13 +125,12 @@ export async function serve(answer) {
     reseed();
     let result;
     try {
-      result = await answer(decode());
+      result = checked(await answer(decode()));
     } catch (error) {
       console.error(error);
       result = { status: 500, type: "text/plain", body: "Internal error" };
     }
-    if (typeof result === "string" || result instanceof Uint8Array) result = { body: result };
-    const { status = 200, type = "text/html; charset=utf-8", body } = result;
+    const { status, type, body } = result;
     const kind = encoder.encode(type);
     // A Uint8Array of length 0 has no address.
     const data = body instanceof Uint8Array ? body : encoder.encode(body + "\0").subarray(0, -1);

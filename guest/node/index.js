@@ -7,6 +7,8 @@
 // as it was at that moment. Call your own code some hundred times before: then it is compiled.
 "use strict";
 
+const { inspect } = require("node:util");
+
 const native = require("./tinykvm.node");
 
 /** True inside a TinyKVM VM, false when the program was started by hand. */
@@ -40,6 +42,18 @@ function reseed(seed) {
   Math.random = random;
 }
 
+/** An answer with all that it consists of. */
+function checked(result) {
+  const isBody = (value) => typeof value === "string" || value instanceof Uint8Array;
+  const whole = isBody(result) ? { body: result } : result;
+  const { status = 200, type = "text/html; charset=utf-8", body } = whole ?? {};
+  if (!Number.isInteger(status) || typeof type !== "string" || !isBody(body)) {
+    const wanted = "a body (string or Buffer), or {status, type, body}";
+    throw new TypeError(`${wanted} should be returned, not ${inspect(result)}`);
+  }
+  return { status, type, body };
+}
+
 /**
  * Says that the program is ready, and answers every request with what `answer(request)` returns, or
  * promises: a body (string or Buffer), or {status, type, body}.
@@ -52,12 +66,12 @@ exports.serve = async function serve(answer) {
     try {
       result = answer(request);
       if (result instanceof Promise) result = await result;
+      result = checked(result);
     } catch (error) {
       console.error(error);
       result = { status: 500, type: "text/plain", body: "Internal error" };
     }
-    if (typeof result === "string" || Buffer.isBuffer(result)) result = { body: result };
-    const { status = 200, type = "text/html; charset=utf-8", body } = result;
+    const { status, type, body } = result;
     native.respond(status, type, Buffer.isBuffer(body) ? body : Buffer.from(body));
   }
 };

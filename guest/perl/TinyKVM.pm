@@ -8,6 +8,7 @@ package TinyKVM;
 # What is done before serve() is done once; the process is then frozen, and every request finds it
 # as it was at that moment. Needs no compiler: calls to the host go through Perl's syscall().
 
+use overload ();
 use strict;
 use warnings;
 
@@ -45,6 +46,15 @@ sub set_header {
     return;
 }
 
+# What the function returned, as status, content type and body.
+sub checked {
+    my @result = @_ == 1 ? (200, "text/html; charset=utf-8", @_) : @_;
+    my @texts = grep { defined && (!ref || overload::Method($_, '""')) } @result;
+    return @result if @result == 3 && @texts == 3 && $result[0] =~ /^[0-9]+\z/;
+    my $returned = join ", ", map { defined ? "'$_'" : "undef" } @_;
+    die "a body, or (status, content type, body), should be returned, not ($returned)\n";
+}
+
 # Says that the program is ready, and answers every request with what the function returns: a body,
 # or (status, content type, body).
 sub serve {
@@ -64,12 +74,11 @@ sub serve {
             content_type => bytes($type, $type_len),
             body         => bytes($content, $content_len),
         );
-        my @result = eval { $answer->(\%request) };
+        my @result = eval { checked($answer->(\%request)) };
         if ($@) {
             print STDERR $@;
             @result = (500, "text/plain", "Internal error");
         }
-        @result = (200, "text/html; charset=utf-8", @result) if @result == 1;
         my ($status, $kind, $body) = @result;
         utf8::encode($body) if utf8::is_utf8($body);
         # Numbers are passed as numbers, strings by address: what was used as both is copied.

@@ -161,6 +161,19 @@ function reseed(): void
     mt_srand(random_int(PHP_INT_MIN, PHP_INT_MAX));
 }
 
+/** What the function returned, as status, content type and body. */
+function checked(mixed $result): array
+{
+    $whole = is_array($result) ? $result : [200, "text/html; charset=utf-8", $result];
+    [$status, $kind, $body] = array_values($whole) + [null, null, null];
+    if (count($whole) !== 3 || !is_int($status) || !is_string($kind)
+        || !(is_scalar($body) || $body instanceof \Stringable)) {
+        $wanted = "a body, or [status, content type, body]";
+        throw new \UnexpectedValueException("$wanted should be returned, not " . get_debug_type($result));
+    }
+    return [$status, $kind, $body];
+}
+
 /**
  * Says that the program is ready, and answers every request with what `$answer($request)` returns: a
  * body, or [status, content type, body]. If it returns nothing, what it printed is the body.
@@ -190,7 +203,7 @@ function serve(callable $answer): never
                 // What is printed beside an answer is for the log.
                 echo $printed;
             }
-            $result ??= $printed;
+            $result = checked($result ?? $printed);
         } catch (\Throwable $error) {
             while (ob_get_level() > $level) {
                 ob_end_clean();
@@ -198,7 +211,7 @@ function serve(callable $answer): never
             complain($error);
             $result = [500, "text/plain", "Internal error"];
         }
-        [$status, $kind, $body] = is_array($result) ? $result : [200, "text/html; charset=utf-8", $result];
+        [$status, $kind, $body] = $result;
         $body = (string) $body;
         host()->syscall(BACKEND_RESPONSE, $status, $kind, strlen($kind), $body, strlen($body), null);
     }

@@ -144,6 +144,16 @@ def is_sandboxed():
     return "KVM_NAME" in os.environ
 
 
+def _checked(result):
+    """What `answer` returned, as status, content type and body."""
+    whole = result if isinstance(result, tuple) else (200, "text/html; charset=utf-8", result)
+    if [isinstance(*it) for it in zip(whole, (int, str, (str, bytes, bytearray)))] != [True] * 3:
+        wanted = "a body (str or bytes), or (status, content type, body)"
+        raise TypeError(f"{wanted} should be returned, not {result!r:.200}")
+    status, kind, body = whole
+    return status, kind.encode("latin-1"), body.encode() if isinstance(body, str) else bytes(body)
+
+
 def serve(answer):
     """Says that the program is ready, and answers every request with what `answer(request)`
     returns: a body (str or bytes), or (status, content type, body)."""
@@ -153,16 +163,10 @@ def serve(answer):
         # The generator behind random.random() was frozen with the rest.
         random.seed(os.urandom(16))
         try:
-            result = answer(Request(raw))
+            status, kind, body = _checked(answer(Request(raw)))
         except Exception:
             traceback.print_exc(file=sys.stderr)
-            result = (500, "text/plain", "Internal error")
-        if not isinstance(result, tuple):
-            result = (200, "text/html; charset=utf-8", result)
-        status, kind, body = result
-        kind = kind.encode("latin-1")
-        if isinstance(body, str):
-            body = body.encode()
+            status, kind, body = 500, b"text/plain", b"Internal error"
         _syscall(
             ctypes.c_long(_BACKEND_RESPONSE),
             ctypes.c_long(status),

@@ -83,13 +83,11 @@ module TinyKVM
         srand
         status, kind, body =
           begin
-            answer = yield(request_of(raw))
-            answer.is_a?(Array) ? answer : [200, "text/html; charset=utf-8", answer]
+            checked(yield(request_of(raw)))
           rescue StandardError, ScriptError => error
             complain(error)
             [500, "text/plain", "Internal error"]
           end
-        body = body.to_s
         syscall(BACKEND_RESPONSE, status, address(kind), kind.bytesize, address(body), body.bytesize, 0)
       end
     end
@@ -164,6 +162,15 @@ module TinyKVM
       texts = [method, url, argument, config].zip(lengths).map { |at, count| bytes(at, count) }
       length = nil if length == UNKNOWN_LENGTH
       FilterStart.new(*texts, length, status, flags.anybits?(FILTER_DELIVERY))
+    end
+
+    # What the block returned, as status, content type and body.
+    def checked(answer)
+      whole = answer.is_a?(Array) ? answer : [200, "text/html; charset=utf-8", answer]
+      return whole if whole.size == 3 && [Integer, String, String].zip(whole).all? { |kind, it| kind === it }
+
+      wanted = "a body, or [status, content type, body]"
+      raise TypeError, "#{wanted} should be returned, not #{answer.inspect[0, 200]}"
     end
 
     # A function that the host can call. Exceptions do not go through the host: they fail the filter.

@@ -60,6 +60,7 @@ async function respond(request) {
   requests++;
   if (request.url === "/unique") return unique();
   if (request.url === "/count") return String(requests);
+  if (request.url === "/nothing") return undefined;
   if (request.url === "/fail") throw new Error("no number", { cause: { number: NaN } });
   return answer(Number(request.url.slice(1)));
 }

@@ -70,5 +70,6 @@ TinyKVM::serve(sub {
     $requests++;
     return unique() if $url eq "/unique";
     return "$requests" if $url eq "/count";
+    return if $url eq "/nothing";
     return answer(substr $url, 1);
 });

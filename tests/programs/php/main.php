@@ -96,13 +96,14 @@ function unique(): string
     ]);
 }
 
-function respond(TinyKVM\Request $request): string
+function respond(TinyKVM\Request $request): mixed
 {
     global $requests;
     $requests++;
     return match ($request->url) {
         "/unique" => unique(),
         "/count" => (string) $requests,
+        "/nothing" => [200],
         "/fail" => throw new LogicException("no number"),
         default => answer((int) substr($request->url, 1)),
     };

@@ -84,6 +84,8 @@ def respond(request):
         return unique()
     if request.url == "/count":
         return str(requests)
+    if request.url == "/nothing":
+        return None
     return answer(int(request.url[1:]))
 
 

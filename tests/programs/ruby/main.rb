@@ -80,6 +80,7 @@ TinyKVM.serve do |request|
   case request.url
   when "/unique" then unique
   when "/count" then $requests.to_s
+  when "/nothing" then nil
   when "/fail" then answer(nil)
   else answer(Integer(request.url[1..]))
   end

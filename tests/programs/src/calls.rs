@@ -127,11 +127,11 @@ impl Started {
 
     /// An error that nobody catches is answered with status 500, and told to the log as text without
     /// control characters: no colours.
-    fn complains(&self, complaint: &str) -> Result<(), String> {
+    fn complains(&self, url: &str, complaint: &str) -> Result<(), String> {
         let program = self.programs.get(&self.name).ok_or("it is not there")?;
         let mut transaction = PlainTransaction::backend();
         let request = CallRequest {
-            url: b"/fail",
+            url: url.as_bytes(),
             method: b"GET",
             ..CallRequest::default()
         };
@@ -141,11 +141,11 @@ impl Started {
         let said = last(&transaction.logged);
         if verdict != Verdict::Ok || status != 500 || !said.contains(complaint) {
             return Err(format!(
-                "/fail: {verdict}, status {status}, without {complaint:?}: {said}"
+                "{url}: {verdict}, status {status}, without {complaint:?}: {said}"
             ));
         }
         if said.contains(['\x1b', '\u{fffd}']) || said.contains("x1b") || said.contains("u{1b}") {
-            return Err(format!("/fail: coloured: {said:?}"));
+            return Err(format!("{url}: coloured: {said:?}"));
         }
         Ok(())
     }
@@ -219,8 +219,13 @@ fn works(program: &Program) -> Result<Figures, String> {
     if !program.unique.names.is_empty() {
         unique::check(&started, &program.unique)?;
     }
-    if !program.complaint.is_empty() {
-        started.complains(&program.complaint)?;
+    for (url, complaint) in [
+        ("/fail", &program.complaint),
+        ("/nothing", &program.nothing),
+    ] {
+        if !complaint.is_empty() {
+            started.complains(url, complaint)?;
+        }
     }
     let freeze_ms = started.freeze_ms()?;
     started.programs.close();

@@ -48,6 +48,10 @@ pub struct Program {
     /// the program has no such request.
     #[serde(default)]
     pub complaint: String,
+    /// What is in the log after `/nothing`, where a function returns what is no answer. Nothing if
+    /// the program has no such request.
+    #[serde(default)]
+    pub nothing: String,
     /// What it tells that must be unique, and clocks.
     #[serde(default)]
     pub unique: Unique,
