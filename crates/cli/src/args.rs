@@ -75,10 +75,21 @@ impl Arguments {
         let further = groups
             .map(|group| NextRequest::try_parse_from(std::iter::once(&name).chain(group)))
             .collect::<Result<Vec<_>, _>>()?;
-        if let Command::Call(Call { further: place, .. })
-        | Command::Bench(Bench { further: place, .. }) = &mut arguments.command
+        if let Command::Call(Call {
+            further: place,
+            main,
+            ..
+        })
+        | Command::Bench(Bench {
+            further: place,
+            main,
+            ..
+        }) = &mut arguments.command
         {
-            *place = further.into_iter().map(|next| next.request).collect();
+            for next in further {
+                place.push(next.request);
+                main.arguments.extend(next.main.arguments);
+            }
         }
         Ok(arguments)
     }
@@ -106,6 +117,9 @@ impl Arguments {
 struct NextRequest {
     #[command(flatten)]
     request: Request,
+
+    #[command(flatten)]
+    main: LastArguments,
 }
 
 /// A program and how it is configured.
@@ -153,6 +167,14 @@ pub(crate) struct MainArguments {
     pub(crate) arguments: Vec<OsString>,
 }
 
+/// The same behind options that end with them.
+#[derive(Debug, Args)]
+pub(crate) struct LastArguments {
+    /// Arguments of its `main()`.
+    #[arg(last = true)]
+    pub(crate) arguments: Vec<OsString>,
+}
+
 /// What is requested.
 #[derive(Debug, Args)]
 pub(crate) struct Request {
@@ -193,6 +215,9 @@ pub(crate) struct Call {
     #[command(flatten)]
     pub(crate) request: Request,
 
+    #[command(flatten)]
+    pub(crate) main: LastArguments,
+
     /// Print status and header fields before the body, to standard output.
     #[arg(long, short = 'i')]
     pub(crate) include: bool,
@@ -207,6 +232,9 @@ pub(crate) struct Call {
 pub(crate) struct Filter {
     #[command(flatten)]
     pub(crate) target: Target,
+
+    #[command(flatten)]
+    pub(crate) main: LastArguments,
 
     /// The URL of the request.
     #[arg(long, default_value = "/", allow_hyphen_values = true)]
@@ -253,6 +281,9 @@ pub(crate) struct Bench {
 
     #[command(flatten)]
     pub(crate) request: Request,
+
+    #[command(flatten)]
+    pub(crate) main: LastArguments,
 
     /// How many calls are measured, by each thread.
     #[arg(long, short = 'n', default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]

@@ -26,6 +26,7 @@ pub(crate) fn bench(options: &Bench) -> Result<ExitCode, Error> {
     }
     let forks = format!(r#"{{"concurrency": {threads}}}"#);
     let configured = options.target.configure(&forks, false)?;
+    configured.set_main_arguments(&options.main.arguments)?;
     let program = &configured.program;
     let requests = prepare_all(&options.request, &options.further, program)?;
     if u16::from(threads) > program.concurrency() {

@@ -159,6 +159,7 @@ pub(crate) fn prepare_all(
 /// Makes the requests and shows the responses. The exit status is that of the first failure.
 pub(crate) fn call(options: &Call) -> Result<ExitCode, Error> {
     let configured = options.target.configure("{}", false)?;
+    configured.set_main_arguments(&options.main.arguments)?;
     let requests = prepare_all(&options.request, &options.further, &configured.program)?;
     let mut worst = Verdict::Ok;
     for prepared in &requests {

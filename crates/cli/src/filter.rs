@@ -85,6 +85,7 @@ fn fields(given: &[String]) -> Result<Vec<Vec<u8>>, Error> {
 /// Sends a body through a program.
 pub(crate) fn filter(options: &Filter) -> Result<ExitCode, Error> {
     let configured = options.target.configure("{}", false)?;
+    configured.set_main_arguments(&options.main.arguments)?;
     check_words(&options.url, None)?;
     let mut transaction = PlainTransaction {
         request: fields(&options.request_header)?,

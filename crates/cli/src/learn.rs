@@ -56,6 +56,10 @@ pub(crate) fn learn(options: &Learn) -> Result<ExitCode, Error> {
         exec_memory: record.exec_memory,
         ..reduce::reduce(&record.paths, &record.places, &home, &name)
     };
+    if worst == Verdict::NotLoaded && rules.vcl(&name).is_empty() {
+        say!("tinykvm: it does not start, whatever it may have: there are no rules to print");
+        return Ok(status(worst));
+    }
     for directory in &rules.unnamed {
         say!(
             "tinykvm: files with random names are created in {directory}: no rule allows that, \
@@ -117,7 +121,7 @@ fn audit(
     let recorder = Arc::new(Recorder::new(aloud));
     let journal = Arc::clone(&recorder);
     let configured = options.target.configure_with("{}", |_, _| journal)?;
-    configured.set_main_arguments(&options.main)?;
+    configured.set_main_arguments(&options.main.arguments)?;
     let name = configured.program.name().to_owned();
     configured.programs.audit(&name)?;
     let outcome = trial::run(&configured, requests, aloud);

@@ -9,7 +9,7 @@ use crate::console::{Error, not_ready};
 pub(crate) fn run(options: &Run) -> Result<ExitCode, Error> {
     let configured = options.target.configure("{}", true)?;
     let program = &configured.program;
-    configured.set_main_arguments(&options.main)?;
+    configured.set_main_arguments(&options.main.arguments)?;
     Ok(match program.wait_until_ready() {
         Ok(()) => ExitCode::SUCCESS,
         Err((verdict, reason)) => not_ready(verdict, &reason),

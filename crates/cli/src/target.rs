@@ -1,12 +1,13 @@
 //! The program that a command is about.
 
+use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tinykvm_runtime::{ConfigError, Document, Journal, Program, Programs, name_from};
 
-use crate::args::{MainArguments, Target};
+use crate::args::Target;
 use crate::console::{Error, InVain, Terminal};
 use crate::input::input;
 
@@ -30,8 +31,8 @@ impl Drop for Configured {
 
 impl Configured {
     /// Replaces the arguments of its `main()`, if the command line has some.
-    pub(crate) fn set_main_arguments(&self, arguments: &MainArguments) -> Result<(), Error> {
-        let arguments = arguments.arguments.iter();
+    pub(crate) fn set_main_arguments(&self, arguments: &[OsString]) -> Result<(), Error> {
+        let arguments = arguments.iter();
         let arguments: Vec<_> = arguments.map(|one| one.as_bytes().to_vec()).collect();
         if !arguments.is_empty() {
             let name = self.program.name();

@@ -289,6 +289,20 @@ fn from_configuration() -> Result<(), String> {
         let (status, out, err) = finished(&mut command(command_line));
         assert_eq!((status, out.as_str()), (0, "--one\n"), "{err}");
     }
+    // Of a command that makes requests, too: what main() says is in the log.
+    for command_line in [
+        &["call", &program, "--", "--one"][..],
+        &["call", "--config", path, "--url", "/name", "--", "--one"],
+        &["call", &program, "--next", "--url", "/name", "--", "--one"],
+        &["bench", &program, "-n", "3", "--", "--one"],
+        &[
+            "bench", "--config", path, "-n", "3", "--next", "--", "--one",
+        ],
+    ] {
+        let (status, _, err) = finished(&mut command(command_line));
+        assert_eq!(status, 0, "{command_line:?}: {err}");
+        assert!(err.contains(" says: --one\n"), "{command_line:?}: {err}");
+    }
     std::fs::remove_file(&file).unwrap();
     for lacking in [
         &["call"][..],

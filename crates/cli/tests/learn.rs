@@ -357,6 +357,14 @@ fn ends() -> Result<(), String> {
     assert_eq!(status, 3, "{err}");
     assert!(err.contains("exited with status 5"), "{err}");
     assert_eq!(rules, json!({ "allowed_paths": [file] }), "{err}");
+    // What does not even begin needs nothing.
+    for absent in [base.join("absent").to_str().unwrap(), &file, "/etc/passwd"] {
+        for json in [&[][..], &["--json"]] {
+            let (status, out, err) = finished(&mut command(&[&["learn", absent], json].concat()));
+            assert_eq!((status, out.as_str()), (3, ""), "{absent}: {err}");
+            assert!(err.contains("no rules to print"), "{absent}: {err}");
+        }
+    }
     std::fs::remove_dir_all(&base).unwrap();
     Ok(())
 }

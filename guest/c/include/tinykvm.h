@@ -1,6 +1,6 @@
 /* TinyKVM guest programs in C and C++.
  *
- * A guest program is an ordinary, statically linked Linux executable. Its main() does what has
+ * A guest program is an ordinary Linux executable. Its main() does what has
  * to be done once, registers functions, and says that it is ready:
  *
  *     #include <tinykvm.h>

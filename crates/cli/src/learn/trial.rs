@@ -163,7 +163,7 @@ impl Bench<'_> {
             .options
             .target
             .configure_with("{}", |_, _| Arc::new(Silent))?;
-        configured.set_main_arguments(&self.options.main)?;
+        configured.set_main_arguments(&self.options.main.arguments)?;
         let scratch = Scratch::new(rules)?;
         let json = rules.with_temporary(scratch.path()).json().to_string();
         configured
