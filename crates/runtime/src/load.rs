@@ -19,7 +19,7 @@ use crate::output::Output;
 use crate::permissions::{connect_rules, permissions};
 use crate::run::{Machine, RunLimits, Stop, run};
 use crate::start::Start;
-use crate::text;
+use crate::text::{self, own_line};
 use crate::unreadable::{user, why_unreadable};
 use crate::verdict::Verdict;
 
@@ -181,7 +181,10 @@ pub(crate) fn load(
             }
             Some(open_interpreter(&path, &permissions, wanted)?)
         }
-        None => None,
+        None => {
+            tell_vain_preload(name, &settings, &**journal);
+            None
+        }
     };
     let engine = Engine::get().map_err(|source| LoadError::NoKvm { source })?;
     let broken = |source| LoadError::Engine {
@@ -204,6 +207,16 @@ pub(crate) fn load(
     let process = process(name, &settings, permissions);
     let booted = boot(name, &settings, booting, process, &**journal, start)?;
     Instance::new(name, settings, booted, Arc::clone(journal)).map_err(broken)
+}
+
+/// Tells of a library for the dynamic loader of a program that has none.
+fn tell_vain_preload(name: &str, settings: &Settings, journal: &dyn Journal) {
+    let preload = |variable: &Vec<u8>| variable.starts_with(b"LD_PRELOAD=/");
+    if settings.environment.iter().any(preload) {
+        let text =
+            "LD_PRELOAD is in its environment, and nothing reads that: it is statically linked";
+        journal.error(&own_line(name, text));
+    }
 }
 
 fn open_program(path: &str) -> Result<File, LoadError> {

@@ -233,6 +233,17 @@ fn without_kvm() -> Result<(), String> {
 
 fn dynamic() -> Result<(), String> {
     expect_not_loaded(Path::new("/bin/ls"), "needs the interpreter");
+    // Without one, nothing loads what is to be loaded before it.
+    for (variable, told) in [
+        ("LD_PRELOAD=/srv/library.so", true),
+        ("LD_DEBUG=all", false),
+    ] {
+        let bench = shared("echo.c", &format!(r#"{{"environment": ["{variable}"]}}"#));
+        bench.program.wait_until_ready().expect("it starts");
+        let journal = bench.journal.0.lock().map_err(|error| error.to_string())?;
+        let vain = |line: &String| line.contains("it is statically linked");
+        assert_eq!(journal.iter().any(vain), told, "{journal:?}");
+    }
     Ok(())
 }
 
