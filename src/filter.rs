@@ -16,6 +16,8 @@ use crate::transaction::VarnishTransaction;
 
 /// What the names of our filters begin with.
 const PREFIX: &str = "tinykvm_";
+/// Why a body is not filtered to its end.
+const CUT_SHORT: &str = "the fetch of the body failed";
 /// The status of an answer to a client that has the body already.
 const NOT_MODIFIED: u16 = 304;
 
@@ -209,6 +211,12 @@ impl Filter for ProgramFilter {
             return Opened::Bypass;
         }
         let only_fields = ctx.is_head() || status == NOT_MODIFIED;
+        // The length that a client would have missed bytes by is not that of the filtered body.
+        if !only_fields && ctx.is_cut_short() {
+            let reason = self.line(&CUT_SHORT);
+            ctx.log(Tag::Error, &reason);
+            return refuse(ctx, reason);
+        }
         // Of a body that the backend was not asked for, only the header fields tell the length.
         let length = match only_fields && ctx.is_passed() {
             true => announced(ctx),
@@ -244,7 +252,10 @@ impl Filter for ProgramFilter {
             return Opened::Bypass;
         }
         counters::publish();
-        Opened::Use(Box::new(Delivering(filter)))
+        Opened::Use(Box::new(Delivering {
+            filter,
+            cut_short: self.line(&CUT_SHORT),
+        }))
     }
 
     fn missing(&self, ctx: &mut Ctx<'_>) -> Result<(), String> {
@@ -352,7 +363,11 @@ impl FetchProcessor for Fetching {
     }
 }
 
-struct Delivering(BodyFilter);
+struct Delivering {
+    filter: BodyFilter,
+    /// What to say of a body that is not whole.
+    cut_short: String,
+}
 
 impl DeliveryProcessor for Delivering {
     fn push(
@@ -361,6 +376,10 @@ impl DeliveryProcessor for Delivering {
         bytes: &[u8],
         action: Push,
     ) -> Result<(), String> {
+        // Varnish ends it like a whole one, for who comes when the fetch is over.
+        if action == Push::End && downstream.is_cut_short() {
+            return Err(self.cut_short.clone());
+        }
         let mut log = VarnishLog(downstream.log());
         let mut send = |piece: &[u8]| match downstream.send(piece) {
             SentOn::More => Sent::More,
@@ -368,11 +387,11 @@ impl DeliveryProcessor for Delivering {
             SentOn::Failed => Sent::Failed,
         };
         let (flush, end) = (action != Push::More, action == Push::End);
-        self.0.push(bytes, flush, end, &mut send, &mut log)
+        self.filter.push(bytes, flush, end, &mut send, &mut log)
     }
 
     fn close(&mut self, log: &TaskLog) {
-        self.0.close(&mut VarnishLog(*log));
+        self.filter.close(&mut VarnishLog(*log));
         counters::publish();
     }
 }

@@ -96,6 +96,16 @@ impl Ctx<'_> {
         })
     }
 
+    /// True if the fetch of the object that is being delivered failed on the way, so that not all of
+    /// its body is there.
+    #[must_use]
+    pub fn is_cut_short(&self) -> bool {
+        self.delivery().is_some_and(|request| {
+            // SAFETY: the request of this call, and the object that it holds.
+            unsafe { is_cut_short(request.as_ref()) }
+        })
+    }
+
     /// Length of the body that is about to be delivered, if it is known.
     #[must_use]
     pub fn delivery_length(&self) -> Option<u64> {
@@ -112,4 +122,16 @@ impl Ctx<'_> {
             unsafe { request.as_mut() }.resp_len = length.unwrap_or(-1);
         }
     }
+}
+
+/// True if the fetch of a request's object failed on the way. Varnish tells whoever delivers the
+/// object while it is fetched; for who comes later, what there is of the body is all of it.
+///
+/// # Safety
+/// The request of a delivery of this thread: its object is NULL, or held by it.
+pub(crate) unsafe fn is_cut_short(request: &ffi::req) -> bool {
+    // SAFETY: NULL, or an object that lives as long as the request holds it. Varnish sets the flag
+    // before it says that the fetch is over, and never takes it back.
+    let object = unsafe { request.objcore.as_ref() };
+    object.is_some_and(|object| u32::from(object.flags) & ffi::OC_F_FAILED != 0)
 }

@@ -157,6 +157,7 @@ pub(super) unsafe extern "C" fn push(
     };
     let mut downstream = Downstream {
         processors,
+        request: open.request,
         status: 0,
         call: PhantomData,
     };

@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 
 use super::task_log::TaskLog;
 use crate::ffi;
+use crate::response_body::is_cut_short;
 
 /// What comes with a part of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +33,7 @@ pub enum Sent {
 #[derive(Debug)]
 pub struct Downstream<'a> {
     pub(super) processors: *mut ffi::vdp_ctx,
+    pub(super) request: *const ffi::req,
     /// What the filters downstream said last.
     pub(super) status: c_int,
     pub(super) call: PhantomData<&'a ()>,
@@ -60,6 +62,13 @@ impl Downstream<'_> {
             1.. => Sent::Enough,
             _ => Sent::Failed,
         }
+    }
+
+    /// True if the fetch of the body failed on the way, so that its end is not that of the body.
+    #[must_use]
+    pub fn is_cut_short(&self) -> bool {
+        // SAFETY: NULL, or the request of this delivery, which holds its object until it is over.
+        unsafe { self.request.as_ref().is_some_and(|it| is_cut_short(it)) }
     }
 
     /// The log of the delivery.
