@@ -69,7 +69,6 @@ pub(crate) fn find(context: &mut Context<'_>, request: &Request) -> Result<Place
         Place::Host(grant) if changes && !grant.writable => {
             Err(denied(context, &raw, &clean, Less::ReadOnly))
         }
-        Place::Host(grant) if grant.is_missing() => Err(ENOENT.into()),
         Place::Synthetic(node, _) if changes && !node.takes_writes() => {
             Err(denied(context, &raw, &clean, Less::MadeUp))
         }

@@ -3,10 +3,11 @@
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 
-use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno as HostErrno;
 
 use crate::access::request::{Request, Right};
+use crate::rules::beneath;
 use crate::rules::permissions::{Anchor, PathGrant, Permissions, is_kernel_file_system};
 use crate::wire::errno::{ENOENT, ENOTDIR, Errno};
 use crate::wire::file::{S_IFDIR, S_IFMT};
@@ -45,9 +46,6 @@ pub(crate) struct Grant {
     pub(super) by_name: bool,
     pub(super) audit: bool,
 }
-
-/// Beneath the directory, and by no way that leads elsewhere.
-const BENEATH: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICLINKS);
 
 impl Grant {
     pub(super) fn new(
@@ -88,20 +86,15 @@ impl Grant {
         &self.path
     }
 
-    pub(super) fn is_missing(&self) -> bool {
-        self.directory.is_none()
-    }
-
     /// What it stands for on the way to another path.
     pub(super) fn standing(&self) -> Standing {
-        if self.is_missing() {
+        let Some(directory) = &self.directory else {
             return Standing::Other(ENOENT);
-        }
+        };
         if self.is_root {
             return Standing::Directory;
         }
-        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let found = self.open_here(&self.relative, flags, Mode::empty());
+        let found = beneath::look(directory, &self.relative);
         match found.and_then(|file| rustix::fs::fstat(&file)) {
             Ok(found) if found.st_mode & S_IFMT == S_IFDIR => Standing::Directory,
             Ok(_) => Standing::Other(ENOTDIR),
@@ -130,16 +123,12 @@ impl Grant {
         let Some(directory) = &self.directory else {
             return Err(HostErrno::NOENT);
         };
-        let relative = if relative.is_empty() {
-            &b"."[..]
+        let resolve = if self.strict {
+            beneath::WITHOUT_LINKS
         } else {
-            relative
+            beneath::BENEATH
         };
-        let mut resolve = BENEATH;
-        if self.strict {
-            resolve |= ResolveFlags::NO_SYMLINKS;
-        }
-        rustix::fs::openat2(directory, relative, flags, mode, resolve)
+        rustix::fs::openat2(directory, beneath::relative(relative), flags, mode, resolve)
     }
 }
 

@@ -12,6 +12,7 @@ use crate::access::synthetic::Node;
 use crate::call::context::Context;
 use crate::call::failure::Failure;
 use crate::notice::Less;
+use crate::rules::beneath::DIRECTORY;
 use crate::wire::errno::{EACCES, EBUSY, ELOOP};
 use crate::wire::file::{S_IFDIR, S_IFLNK, S_IFMT, S_IFREG};
 
@@ -37,7 +38,7 @@ impl Grant {
         flags: OFlags,
         mode: Mode,
     ) -> Result<Opened, Failure> {
-        let mut flags = flags | OFlags::CLOEXEC;
+        let mut flags = flags.union(OFlags::CLOEXEC);
         if !self.follow {
             flags |= OFlags::NOFOLLOW;
         }
@@ -100,14 +101,13 @@ impl Grant {
         }
         let mut grant = self;
         let walked;
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let (above, name) = split(&self.relative);
-        let parent = match self.open_here(above, flags, Mode::empty()) {
-            Err(HostErrno::XDEV | HostErrno::LOOP) if !self.walked => {
+        let parent = match self.open_here(above, DIRECTORY, Mode::empty()) {
+            Err(HostErrno::XDEV | HostErrno::LOOP) => {
                 walked = self.walk_on_host(context, false)?;
                 grant = &walked;
                 let (above, _) = split(&grant.relative);
-                grant.open_here(above, flags, Mode::empty())
+                grant.open_here(above, DIRECTORY, Mode::empty())
             }
             other => other,
         };

@@ -1,7 +1,5 @@
 //! What is at a clean path.
 
-use rustix::fs::{Mode, OFlags, ResolveFlags};
-
 use crate::access::grant::{Grant, Standing};
 use crate::access::request::{Request, Right};
 use crate::access::synthetic::{self, Node};
@@ -167,10 +165,7 @@ pub(super) fn there(grant: &PathGrant, rest: &[u8]) -> There {
         Anchor::Link(_) => return There::File,
         Anchor::Missing => return There::Nothing,
     };
-    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_SYMLINKS;
-    let name = if name.is_empty() { &b"."[..] } else { name };
-    let file = match rustix::fs::openat2(directory, name, flags, Mode::empty(), resolve) {
+    let file = match crate::rules::beneath::look(directory, name) {
         Ok(file) => file,
         // By a link on the way.
         Err(rustix::io::Errno::LOOP | rustix::io::Errno::XDEV) => return There::File,

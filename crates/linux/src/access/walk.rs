@@ -2,8 +2,6 @@
 
 use std::os::fd::OwnedFd;
 
-use rustix::fs::{Mode, OFlags, ResolveFlags};
-
 use crate::access::grant::Standing;
 use crate::access::place::standing;
 use crate::access::request::Right;
@@ -151,9 +149,7 @@ fn look(context: &Context<'_>, path: &[u8]) -> Result<Part, Errno> {
 }
 
 fn look_at_host(directory: &OwnedFd, rest: &[u8]) -> Result<Part, Errno> {
-    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_SYMLINKS;
-    let file = match rustix::fs::openat2(directory, rest, flags, Mode::empty(), resolve) {
+    let file = match crate::rules::beneath::look(directory, rest) {
         Ok(file) => file,
         Err(error) => return Ok(Part::Other(Some(Errno::from(error).into()))),
     };

@@ -9,8 +9,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+use rustix::fs::{CWD, Mode, OFlags};
 use thiserror::Error;
+
+use crate::rules::beneath::{BENEATH, DIRECTORY, PLACE};
 
 /// One rule about paths.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -195,7 +197,6 @@ impl Permissions {
     /// [`std::io::ErrorKind::PermissionDenied`] if it may not, or what the host says.
     pub fn open_for_reading(&self, path: &[u8]) -> std::io::Result<File> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-        let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
         let mut path = crate::rules::paths::normal(path);
         for _ in 0..8 {
             let denied = || std::io::Error::from(std::io::ErrorKind::PermissionDenied);
@@ -209,12 +210,11 @@ impl Permissions {
                 }
                 Anchor::Missing => return Err(std::io::ErrorKind::NotFound.into()),
             };
-            match rustix::fs::openat2(directory, name, flags, Mode::empty(), beneath) {
+            match rustix::fs::openat2(directory, name, flags, Mode::empty(), BENEATH) {
                 Ok(file) => return Ok(File::from(file)),
                 // A link to elsewhere: it leads to what the program has there.
                 Err(rustix::io::Errno::XDEV) => {
-                    let place = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                    let link = rustix::fs::openat2(directory, name, place, Mode::empty(), beneath)?;
+                    let link = rustix::fs::openat2(directory, name, PLACE, Mode::empty(), BENEATH)?;
                     let target = rustix::fs::readlinkat(&link, "", Vec::new())?.into_bytes();
                     let mut next = if target.first() == Some(&b'/') {
                         Vec::new()
@@ -315,8 +315,7 @@ fn anchor(rule: &PathRule) -> Result<Anchor, GrantError> {
 }
 
 fn open_directory(path: &Path) -> Result<OwnedFd, GrantError> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    rustix::fs::openat(CWD, path, flags, Mode::empty()).map_err(|error| missing(path, &error))
+    rustix::fs::openat(CWD, path, DIRECTORY, Mode::empty()).map_err(|error| missing(path, &error))
 }
 
 /// The file's directory and its name there. Links in the path are followed now and never again.
