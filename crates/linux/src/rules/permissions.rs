@@ -12,7 +12,7 @@ use std::sync::Arc;
 use rustix::fs::{CWD, Mode, OFlags};
 use thiserror::Error;
 
-use crate::rules::beneath::{BENEATH, DIRECTORY, PLACE};
+use crate::rules::beneath::{self, BENEATH, DIRECTORY, PLACE};
 
 /// One rule about paths.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -210,6 +210,7 @@ impl Permissions {
                 }
                 Anchor::Missing => return Err(std::io::ErrorKind::NotFound.into()),
             };
+            let name = beneath::relative(name);
             match rustix::fs::openat2(directory, name, flags, Mode::empty(), BENEATH) {
                 Ok(file) => return Ok(File::from(file)),
                 // A link to elsewhere: it leads to what the program has there.
@@ -367,3 +368,6 @@ pub(crate) fn is_kernel_file_system(file: &impl std::os::fd::AsFd) -> bool {
         .contains(&found.f_type)
     })
 }
+
+#[cfg(test)]
+mod tests;
