@@ -1,3 +1,4 @@
+mod decided;
 mod links;
 mod matrix;
 mod tree;
@@ -232,6 +233,11 @@ fn what_a_path_leads_through_is_a_directory() {
         ("/dev/null/", Some(ENOTDIR)),
     ] {
         assert_eq!(machine.open(path, 0).err(), error, "{path}");
+    }
+    symlink("../read/fifo", tree.path("write/to_fifo")).unwrap();
+    for above in ["/read/fifo", "/write/to_fifo"] {
+        let path = format!("{above}/new");
+        assert!(try_call(&mut machine, "mkdir", &[&path]).is_err(), "{path}");
     }
     // A link is followed where a directory must be, whatever else is said.
     const NOFOLLOW: u64 = 0o400_000;

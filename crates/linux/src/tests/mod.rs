@@ -24,6 +24,8 @@ pub(crate) struct Recorder {
     pub(crate) denied: Vec<(&'static str, Vec<u8>)>,
     /// What was told in all, in words, and how often it came by then.
     pub(crate) told: Vec<(String, u64)>,
+    /// What an audit was told: by which call, which path, and whether it was about to change.
+    pub(crate) used: Vec<(&'static str, Vec<u8>, bool)>,
     /// By which call, and whether it was denied.
     pub(crate) exec_memory: Vec<(&'static str, bool)>,
     pub(crate) slept: Duration,
@@ -59,6 +61,10 @@ impl Host for Recorder {
             Notice::UnknownCall { number, .. } => self.unknown.push(number),
             _ => {}
         }
+    }
+
+    fn used(&mut self, call: &'static str, path: &[u8], write: bool) {
+        self.used.push((call, path.to_vec(), write));
     }
 
     fn exec_memory(&mut self) {

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -23,15 +23,19 @@ static COUNT: AtomicU32 = AtomicU32::new(0);
 impl Tree {
     /// A directory with nothing in it.
     pub(super) fn empty() -> Self {
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("tinykvm-access-{}-{number}", std::process::id());
         // Tens of thousands of files are made and looked at: in memory, where there is such a place.
         let memory = PathBuf::from("/dev/shm");
-        let top = if rustix::fs::access(&memory, rustix::fs::Access::WRITE_OK).is_ok() {
-            memory
+        if rustix::fs::access(&memory, rustix::fs::Access::WRITE_OK).is_ok() {
+            Self::below(&memory)
         } else {
-            std::env::temp_dir()
-        };
+            Self::below(&std::env::temp_dir())
+        }
+    }
+
+    /// The same in a directory of the host.
+    pub(super) fn below(top: &Path) -> Self {
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("tinykvm-access-{}-{number}", std::process::id());
         let tree = Self(top.join(name));
         fs::create_dir_all(&tree.0).unwrap();
         tree
