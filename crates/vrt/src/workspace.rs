@@ -106,6 +106,37 @@ impl<'c> Workspace<'c> {
         Ok(start.as_ptr().cast::<c_char>().cast_const())
     }
 
+    /// Runs a function of Varnish that puts something here, as if nothing had been lost before.
+    ///
+    /// When anything finds no room, as a header field too many does, Varnish marks the workspace,
+    /// and some of its functions give up from then on, without a word, however much room there is.
+    ///
+    /// # Errors
+    /// What the function wanted to store is lost. Afterwards the mark is at least what it was.
+    pub(crate) fn unmarked<T>(&mut self, function: impl FnOnce() -> T) -> Result<T, NoRoom> {
+        let raw = self.raw.as_ptr();
+        // SAFETY: a valid workspace. The mark is the case of the first letter of its name.
+        let lost = unsafe {
+            let lost = ffi::WS_Overflowed(raw) != 0;
+            let letter = &mut (*raw).id[0];
+            *letter = letter.cast_unsigned().to_ascii_lowercase().cast_signed();
+            lost
+        };
+        let free = self.free();
+        let result = function();
+        // SAFETY: a valid workspace.
+        unsafe {
+            if ffi::WS_Overflowed(raw) != 0 {
+                let wanted = free.saturating_add(1);
+                return Err(NoRoom { wanted, free });
+            }
+            if lost {
+                ffi::WS_MarkOverflow(raw);
+            }
+        }
+        Ok(result)
+    }
+
     /// Allocates room for a value of C, all zero.
     ///
     /// # Errors

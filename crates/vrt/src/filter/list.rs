@@ -4,6 +4,7 @@ use std::ffi::{CStr, c_char};
 use std::ptr;
 
 use crate::ctx::{Ctx, Place};
+use crate::workspace::Workspace;
 use crate::{NotTaken, ffi};
 
 /// What Varnish's own filters make of a body that is stored: what comes before them sees it plain.
@@ -76,14 +77,20 @@ impl Ctx<'_> {
         let none = NotTaken { what: LIST };
         // Varnish looks at the message to make its own list.
         self.response().ok_or(none)?;
-        // SAFETY: a checked context of a subroutine that has this variable.
-        let list: *const c_char = unsafe {
-            match self.place() {
-                Place::BackendResponse => ffi::VRT_r_beresp_filters(self.raw()),
-                Place::Deliver | Place::Synth => ffi::VRT_r_resp_filters(self.raw()),
-                _ => ptr::null(),
+        let read = || -> *const c_char {
+            // SAFETY: a checked context of a subroutine that has this variable.
+            unsafe {
+                match self.place() {
+                    Place::BackendResponse => ffi::VRT_r_beresp_filters(self.raw()),
+                    Place::Deliver | Place::Synth => ffi::VRT_r_resp_filters(self.raw()),
+                    _ => ptr::null(),
+                }
             }
         };
+        // SAFETY: NULL, or the workspace of this task, which only this thread uses.
+        let workspace = unsafe { Workspace::from_raw((*self.raw()).ws) };
+        // Where anything was lost before, the list would be empty: without `gunzip`, without `esi`.
+        let list = workspace.ok_or(none)?.unmarked(read).map_err(|_| none)?;
         if list.is_null() {
             return Err(none);
         }
