@@ -126,13 +126,60 @@ fn links_of_the_configuration_lead_on() {
         permissions.allow(&link("/short", "/read/file")).unwrap();
         permissions.allow(&link("/loop", "/loop")).unwrap();
         permissions.allow(&link("/away", "/etc/shadow")).unwrap();
+        // In the place of what is made up, too.
+        permissions
+            .allow(&link("/dev/random", "/read/file"))
+            .unwrap();
+        permissions
+            .allow(&link("/etc/hosts", "/read/file"))
+            .unwrap();
     });
     assert_eq!(content(&mut machine, "/short"), b"content");
+    assert_eq!(content(&mut machine, "/dev/random"), b"content");
+    assert_eq!(content(&mut machine, "/etc/hosts"), b"content");
     assert_eq!(machine.open("/loop", 0), Err(ELOOP));
     assert_eq!(machine.open("/away", 0), Err(ENOENT));
     let (path, buffer) = (machine.guest.put_c_string("/short"), machine.room(64));
     assert_eq!(machine.value("readlink", &[path, buffer, 64]), 10);
     assert_eq!(machine.guest.bytes(buffer, 10), b"/read/file");
+}
+
+#[test]
+fn all_of_the_host_is_not_its_processes() {
+    let tree = Tree::new();
+    let mut machine = tree.machine_with(|permissions, tree| {
+        let rule = PathRule {
+            real: "/".into(),
+            ..tree.rule("/", "read", Extent::Tree, false)
+        };
+        permissions.allow(&rule).unwrap();
+    });
+    for path in ["/proc/self/comm", "/proc/1/comm"] {
+        assert_eq!(content(&mut machine, path), b"program\n", "{path}");
+    }
+    for path in [
+        "/proc/cpuinfo",
+        "/proc/meminfo",
+        "/proc/version",
+        "/proc/1/maps",
+    ] {
+        assert!(machine.open(path, 0).is_ok(), "{path}");
+    }
+    let (path, buffer) = (
+        machine.guest.put_c_string("/proc/self/exe"),
+        machine.room(64),
+    );
+    assert_eq!(machine.value("readlink", &[path, buffer, 64]), 12);
+    assert_eq!(machine.guest.bytes(buffer, 12), b"/bin/program");
+    // What is not made up does not exist, or is the kernel's, and not had.
+    for path in [
+        "/proc/1/mem",
+        "/proc/1/syscall",
+        "/proc/sys/kernel/hostname",
+    ] {
+        let error = machine.open(path, 0).err();
+        assert!(matches!(error, Some(EACCES | ENOENT)), "{path}: {error:?}");
+    }
 }
 
 #[test]
