@@ -171,11 +171,15 @@ fn all_of_the_host_is_not_its_processes() {
     );
     assert_eq!(machine.value("readlink", &[path, buffer, 64]), 12);
     assert_eq!(machine.guest.bytes(buffer, 12), b"/bin/program");
+    // Other files are the host's.
+    let mut passwd = fs::read("/etc/passwd").unwrap();
+    passwd.truncate(64);
+    assert_eq!(content(&mut machine, "/etc/passwd"), passwd);
     // What is not made up does not exist, or is the kernel's, and not had.
     for path in [
         "/proc/1/mem",
         "/proc/1/syscall",
-        "/proc/sys/kernel/hostname",
+        "/proc/sys/kernel/core_pattern",
     ] {
         let error = machine.open(path, 0).err();
         assert!(matches!(error, Some(EACCES | ENOENT)), "{path}: {error:?}");

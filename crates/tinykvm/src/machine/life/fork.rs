@@ -503,6 +503,15 @@ mod tests {
     }
 
     #[test]
+    fn zeros_are_as_many_as_were_asked_for() {
+        for length in [0, 1, 65_535, 65_536, 65_537, 200_000] {
+            let pieces: Vec<_> = zeros(length).collect();
+            assert_eq!(pieces.concat(), vec![0; length]);
+            assert!(pieces.iter().all(|piece| !piece.is_empty()));
+        }
+    }
+
+    #[test]
     fn small_sets_are_kept_for_ever() {
         let mut shrinking = fresh();
         assert!((0..10_000).all(|_| !shrinking.is_due(SMALL_SET)));
