@@ -50,6 +50,18 @@ fn ending(path: &[u8]) -> (&[u8], Last) {
     (stripped, last)
 }
 
+/// What is asked for: the name itself, or the directory that `.` and `..` lead to.
+fn asked(directory: i32, path: &[u8], right: Right) -> (Request, Last) {
+    let (stripped, last) = ending(path);
+    let request = Request {
+        directory,
+        path: stripped.to_vec(),
+        follow: last != Last::Name,
+        right,
+    };
+    (request, last)
+}
+
 /// The name that the path in an argument ends with. What is not a name exists: a directory.
 pub(super) fn named(
     context: &mut Context<'_>,
@@ -58,13 +70,7 @@ pub(super) fn named(
     right: Right,
 ) -> Result<Named, Failure> {
     let path = context.path(context.word(argument))?;
-    let (stripped, last) = ending(&path);
-    let request = Request {
-        directory,
-        path: stripped.to_vec(),
-        follow: last != Last::Name,
-        right,
-    };
+    let (request, last) = asked(directory, &path, right);
     let grant = match find::find(context, &request)? {
         Place::Host(grant) => grant,
         Place::Synthetic(_, path) => {
@@ -77,7 +83,7 @@ pub(super) fn named(
     Ok(Named {
         grant,
         last,
-        slash: stripped.len() < path.len(),
+        slash: request.path.len() < path.len(),
     })
 }
 
@@ -89,13 +95,7 @@ pub(super) fn new_name(
     argument: usize,
 ) -> Result<Named, Failure> {
     let path = context.path(context.word(argument))?;
-    let (stripped, last) = ending(&path);
-    let request = Request {
-        directory,
-        path: stripped.to_vec(),
-        follow: last != Last::Name,
-        right: Right::Read,
-    };
+    let (request, _) = asked(directory, &path, Right::Read);
     if let Ok(Place::Synthetic(..)) = find::find_quietly(context, &request) {
         return Err(EEXIST.into());
     }
