@@ -22,6 +22,8 @@ UPPER = ORIGINAL.upper()
 class Origin(origin.Handler):
     def answer(self, _, path, fields):
         body = gzip.compress(ORIGINAL, mtime=0) if "gzip" in path else ORIGINAL
+        if path.startswith("/part/"):
+            body = b'<p>(<esi:include src="/of%s"/>)' % path.encode()
         encoding = b"Content-Encoding: gzip\r\n" if "gzip" in path else b""
         self.wfile.write(
             b"HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nETag: \"o\"\r\n"
@@ -70,6 +72,7 @@ CASES = {
     "after": ("fetch", lambda headers, body: body == UPPER),
     "own": ("fetch deliver", lambda headers, body: body == UPPER),
     "string": ("deliver", lambda headers, body: headers["X-String"] == "Hello World"),
+    "part": ("part", lambda headers, body: body == b"<p>(" + UPPER + b")"),
     "program": ("fetch", lambda headers, body: body == b"Hello World"
                 and headers["Content-Length"] == "11" and headers["X-Frame"] is None),
     "synth": ("synth", lambda headers, body: body == b"Hello World"
@@ -90,7 +93,11 @@ def check(client, do, at, is_right):
         path = f"/{do}/{at}/{left}"
         headers = {"X-Do": do, "X-At": at}
         status, fields, body = client.get(path, {**headers, "X-Left": str(left)})
-        if status == 200:
+        if status == 200 and b"Guru Meditation" in body:
+            # A part for which the VCL failed: the page says so.
+            assert do == "part" and ORIGINAL not in body, (path, body)
+            wrong += 1
+        elif status == 200:
             assert is_right(fields, body), (path, "full", fields, body)
             right += 1
         else:

@@ -107,7 +107,13 @@ impl Private for Listed {
     fn over(mut self, ctx: Option<&Ctx<'_>>) {
         self.tell_lost(ctx);
         // SAFETY: a request outlives its task, and is of this thread.
-        unsafe { self.request.as_mut() }.filter_list = ptr::null();
+        let request = unsafe { self.request.as_mut() };
+        request.filter_list = ptr::null();
+        // Varnish had no room to open the filters, and tells that to no page that includes this part.
+        if request.esi_level > 0 && ptr::eq(request.doclose, (&raw const ffi::SC_OVERLOAD).cast()) {
+            // SAFETY: as above.
+            unsafe { fail_delivery(request) };
+        }
     }
 }
 
