@@ -192,11 +192,8 @@ fn words() -> Result<(), String> {
             let of_program = |line: &&String| line.starts_with("f says: ");
             let (said, own): (Vec<_>, Vec<_>) = log.0.iter().partition(of_program);
             // Two lines of each of the two parts, and of the end.
-            let forged = said
-                .iter()
-                .filter(|line| line.contains("tinykvm f: "))
-                .count();
-            assert!(forged >= 6, "{:?}", log.0);
+            let forged = said.iter().filter(|line| line.contains("tinykvm f: "));
+            assert!(forged.count() >= 6, "{:?}", log.0);
             assert!(
                 !said.iter().any(|line| line.contains(char::is_control)),
                 "{said:?}"
