@@ -22,6 +22,7 @@ pub fn cases() -> Vec<Case> {
         case("a_warm_call_is_one_kvm_run_and_no_other_ioctl", one_ioctl),
         case("dropped_forks_leave_nothing_open", descriptors),
         case("forks_move_between_threads", threads),
+        case("a_fork_keeps_its_number", number),
         case("boot_failures_are_exits", boot_failures),
     ]
 }
@@ -98,6 +99,7 @@ fn inputs() {
 
 fn resume() {
     let mut fork = fork();
+    assert_eq!(fork.frozen_registers().rax, u64::from(FROZEN));
     for _ in 0..3 {
         fork.begin(BUDGET);
         fork.prepare_resume();
@@ -179,6 +181,18 @@ fn threads() {
         let (back, answer) = std::thread::spawn(run).join().unwrap();
         assert_eq!(answer, expected);
         fork = back;
+    }
+}
+
+/// The second word of the vCPU's record, which the guest finds at `%gs`.
+fn number() {
+    let mut fork = fork();
+    fork.set_index(7);
+    for _ in 0..2 {
+        assert_eq!(ask(&mut fork, "probe_gs", &[])[0], 7 << 32);
+        fork.reset().unwrap();
+        assert_eq!(ask(&mut fork, "probe_gs", &[])[0], 7 << 32);
+        fork.rebuild().unwrap();
     }
 }
 

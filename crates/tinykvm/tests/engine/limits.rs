@@ -28,6 +28,7 @@ pub fn cases() -> Vec<Case> {
         case("writes_of_the_host_count", host_writes),
         case("what_the_host_holds_and_pages_are_one_sum", one_sum),
         case("the_sum_is_the_same_in_a_reused_fork", one_sum_reused),
+        case("what_is_held_all_the_same_counts", held_all_the_same),
         case("who_never_stops_is_looked_at", looked_at),
         case("while_booting_it_is_one_sum_too", one_sum_booting),
         case("memory_given_out_in_a_request_comes_back", given_out),
@@ -251,8 +252,8 @@ fn overhead_of(pages: u64) -> u64 {
 
 /// In each order: first the one to its edge, then the other; and both in turn.
 fn one_sum() {
-    const LIMIT: u64 = 1024;
-    // What is left to a guest for which the host may hold no more.
+    const LIMIT: u64 = 1536;
+    // What is left to a guest for which the host may hold no more: not the least there is, 16.
     const MARGIN: u64 = LIMIT / 64;
     for held in [1, 100, 500, 1000] {
         let extra = overhead_of(LIMIT - held);
@@ -274,6 +275,15 @@ fn one_sum() {
         assert_eq!(fork.private_bytes() / PAGE_SIZE, LIMIT - MARGIN, "{held}");
         assert!(hold(&mut fork, room - 1) && touches(&mut fork, left + 1));
         assert!(!touches(&mut fork, left + MARGIN + extra + 3), "{held}");
+    }
+    // As long as the ring has no more room than the guest, it stops exactly there.
+    for held in [1, 100, 500] {
+        let mut fork = with_pages(LIMIT);
+        assert!(
+            hold(&mut fork, held) && !touches(&mut fork, LIMIT),
+            "{held}"
+        );
+        assert_eq!(fork.private_bytes() / PAGE_SIZE, LIMIT, "{held}");
     }
     let mut fork = with_pages(LIMIT);
     let (mut held, mut touched) = (0, 0);
@@ -307,6 +317,22 @@ fn one_sum_reused() {
         assert!(fork.write(big + 400 * 4096, &[1; 200 * 4096]).is_err());
         fork.rebuild().unwrap();
     }
+}
+
+/// What the host has to hold, whether it fits or not, is missing to the guest from then on.
+fn held_all_the_same() {
+    const LIMIT: u64 = 1024;
+    let mut fork = with_pages(LIMIT);
+    assert!(touches(&mut fork, 100));
+    let own = fork.private_bytes();
+    Guest::holds(&mut fork, 2 * LIMIT * PAGE_SIZE);
+    assert_eq!(fork.private_bytes(), own + 2 * LIMIT * PAGE_SIZE);
+    assert!(!touches(&mut fork, 200));
+    fork.rebuild().unwrap();
+    assert!(fork.private_bytes() < 64 * PAGE_SIZE);
+    Guest::holds(&mut fork, 2 * LIMIT * PAGE_SIZE);
+    Guest::holds(&mut fork, 1);
+    assert!(touches(&mut fork, 900));
 }
 
 /// A guest that makes no call is stopped soon, though the ring has room for more.

@@ -25,6 +25,7 @@ pub fn cases() -> Vec<Case> {
         case("memory_runs_out_as_an_error", exhaustion),
         case("a_fork_has_room_for_stacks", stacks),
         case("host_access_respects_rights", host_access),
+        case("the_host_writes_in_place", in_place),
         case("clocks_are_the_hosts", clocks),
         case("randomness_is_fresh_in_every_call_and_fork", randomness),
         case(
@@ -240,6 +241,27 @@ fn host_access() {
         .map(<[u8]>::len)
         .sum();
     assert_eq!(pieces, 1 << 20);
+}
+
+fn in_place() {
+    let mut fork = fork();
+    let at = function("big") + 3 * PAGE_SIZE - 100;
+    for _ in 0..2 {
+        let piece = fork.first_piece_mut(at, 5000).unwrap();
+        assert!((100..=5000).contains(&piece.len()), "{}", piece.len());
+        assert!(piece.iter().all(|&byte| byte == 0));
+        piece.fill(0x11);
+        let length = piece.len() as u64;
+        let ends = [at - 8, at, at + length - 8, at + length];
+        let found = ends.map(|at| ask(&mut fork, "read_at", &[at])[0]);
+        let word = 0x1111_1111_1111_1111;
+        assert_eq!(found, [0, word, word, 0]);
+        fork.reset().unwrap();
+        assert_eq!(ask(&mut fork, "read_at", &[at])[0], 0);
+    }
+    for denied in [0, function("count"), function("constant"), 1 << 47] {
+        assert!(fork.first_piece_mut(denied, 8).is_err(), "{denied:#x}");
+    }
 }
 
 /// The host page: a fixed address in every guest, see the crate's documentation of the layout.

@@ -491,39 +491,4 @@ impl Shrinking {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn fresh() -> Shrinking {
-        Shrinking {
-            resets_left: FIRST_SHRINK,
-            interval: FIRST_SHRINK,
-            dropped_at: 0,
-        }
-    }
-
-    #[test]
-    fn zeros_are_as_many_as_were_asked_for() {
-        for length in [0, 1, 65_535, 65_536, 65_537, 200_000] {
-            let pieces: Vec<_> = zeros(length).collect();
-            assert_eq!(pieces.concat(), vec![0; length]);
-            assert!(pieces.iter().all(|piece| !piece.is_empty()));
-        }
-    }
-
-    #[test]
-    fn small_sets_are_kept_for_ever() {
-        let mut shrinking = fresh();
-        assert!((0..10_000).all(|_| !shrinking.is_due(SMALL_SET)));
-    }
-
-    #[test]
-    fn a_large_set_is_dropped_soon_and_then_rarely_if_it_is_needed() {
-        let mut shrinking = fresh();
-        let drops = (0..10_000).filter(|_| shrinking.is_due(1000)).count();
-        assert!((3..10).contains(&drops), "{drops}");
-        let mut shrinking = fresh();
-        let first = (0..100).position(|_| shrinking.is_due(5000)).unwrap();
-        assert!(first < 20);
-    }
-}
+mod tests;
