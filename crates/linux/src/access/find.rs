@@ -80,8 +80,7 @@ pub(crate) fn find(context: &mut Context<'_>, request: &Request) -> Result<Place
 /// What a request finds, without a word to the host if that is nothing.
 pub(crate) fn find_quietly(context: &mut Context<'_>, request: &Request) -> Result<Place, Errno> {
     let raw = absolute(context, request)?;
-    let clean = walk::walk(context, &raw, request.follow || ends_as_directory(&raw))
-        .map_err(|stuck| stuck.error())?;
+    let clean = walk::walk(context, &raw, request.follow).map_err(|stuck| stuck.error())?;
     place(context, &clean, request, true).ok_or(ENOENT)
 }
 

@@ -31,7 +31,8 @@ impl Grant {
         }
     }
 
-    /// Opens it, or finds what is made up for the program where a link leads that is only read.
+    /// Opens it, or finds what is made up for the program where a link leads, if that can be read or
+    /// written as it is asked for.
     pub(crate) fn open_any(
         &self,
         context: &mut Context<'_>,
@@ -165,6 +166,9 @@ impl Grant {
         };
         let less = match crate::access::place::place(context, &clean, &request, true) {
             Some(place) if !self.right.changes() => return Ok(place),
+            Some(Place::Synthetic(node, path)) if node.takes_writes() => {
+                return Ok(Place::Synthetic(node, path));
+            }
             Some(Place::Host(grant)) if grant.writable => return Ok(Place::Host(grant)),
             Some(Place::Host(_)) => Less::ReadOnly,
             Some(Place::Synthetic(..)) => Less::MadeUp,

@@ -149,6 +149,45 @@ fn as_path(bytes: &[u8]) -> PathBuf {
     PathBuf::from(String::from_utf8(bytes.to_vec()).unwrap())
 }
 
+/// To create what is made up and takes writes is to open it, by whatever name: programs have their
+/// logs as links to standard output.
+#[test]
+fn links_lead_to_devices_for_those_who_write() {
+    let tree = Tree::new();
+    for top in ["read", "write"] {
+        symlink("/dev/null", tree.path(&format!("{top}/null"))).unwrap();
+        symlink("/dev/stdout", tree.path(&format!("{top}/log"))).unwrap();
+    }
+    symlink("/proc/version", tree.path("write/version")).unwrap();
+    let mut machine = tree.machine();
+    const CREATE: u64 = 0o100;
+    for path in ["/dev/null", "/read/null", "/write/null"] {
+        for flags in [0, 1, 2, CREATE, CREATE | 1, CREATE | 2, 0o1101, 0o2101] {
+            let opened = machine.open(path, flags);
+            assert!(opened.is_ok(), "{path} {flags:o}: {opened:?}");
+        }
+    }
+    let line = machine.guest.put(b"line");
+    for path in ["/dev/stdout", "/proc/self/fd/1", "/read/log", "/write/log"] {
+        for flags in [1, CREATE | 1, 0o2101] {
+            let fd = machine.open(path, flags).expect(path);
+            machine.value("write", &[fd, line, 4]);
+            machine.value("close", &[fd]);
+        }
+    }
+    let printed = machine.printed(crate::host::Stream::Out);
+    assert_eq!(printed, b"line".repeat(12));
+    assert!(machine.host.denied.is_empty(), "{:?}", machine.host.denied);
+    // What takes no writes is not there to be created.
+    for path in ["/proc/version", "/write/version"] {
+        for flags in [1, CREATE, CREATE | 1] {
+            assert_eq!(machine.open(path, flags), Err(EACCES), "{path} {flags:o}");
+        }
+    }
+    // The links themselves are files as others.
+    assert_eq!(try_call(&mut machine, "unlink", &["/write/log"]), Ok(0));
+}
+
 /// A name that can't be made since it is there: the program is told so, also where a link leads to
 /// what is made up.
 #[test]

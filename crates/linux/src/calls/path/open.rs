@@ -11,7 +11,7 @@ use crate::access::place::Place;
 use crate::access::request::{Request, Right};
 use crate::access::synthetic::Node;
 use crate::call::context::Context;
-use crate::call::failure::{Answer, Failure};
+use crate::call::failure::Answer;
 use crate::notice::Less;
 use crate::objects::account;
 use crate::objects::directory::Directory;
@@ -170,30 +170,10 @@ fn open_path(context: &mut Context<'_>, directory: i32, path: Vec<u8>, flags: u3
             Right::Read
         },
     };
-    match find_for_open(context, &request, flags)? {
+    match find::find(context, &request)? {
         Place::Host(grant) => open_host(context, &grant, flags),
         Place::Synthetic(node, path) => open_synthetic(context, node, path, flags),
     }
-}
-
-/// Opening what is made up with `O_CREAT` changes nothing.
-fn find_for_open(
-    context: &mut Context<'_>,
-    request: &Request,
-    flags: u32,
-) -> Result<Place, Failure> {
-    if request.right.changes() && flags & (O_ACCMODE | O_TRUNC | O_EXCL) == 0 {
-        let look = Request {
-            right: Right::Read,
-            ..request.clone()
-        };
-        if let Ok(place @ Place::Synthetic(Node::Device(_) | Node::Descriptor(_), _)) =
-            find::find_quietly(context, &look)
-        {
-            return Ok(place);
-        }
-    }
-    find::find(context, request)
 }
 
 /// Opens a file or directory of the host. Whatever mode is asked for, new files are 0600.
