@@ -59,11 +59,13 @@ fn refused_vectors() {
         assert_eq!(ask(&mut fork, "count", &[])[0], 8, "a new VM");
     });
     assert!(elsewhere);
+    fork.set_index(7);
     let elsewhere = passes_elsewhere(|| {
         fork.vector_state();
         refused(fork.reset().unwrap_err());
         fork.rebuild().unwrap();
         assert_eq!(ask(&mut fork, "count", &[])[0], 8, "a new VM");
+        assert_eq!(ask(&mut fork, "probe_gs", &[])[0] >> 32, 7, "its number");
     });
     assert!(elsewhere);
     let elsewhere = passes_elsewhere(|| {

@@ -411,7 +411,7 @@ fn found_again() {
     let own = file.map(&mut boot, 8 << 20, 0);
     let template = freeze(boot);
     let mut fork = template.fork().unwrap();
-    for _ in 0..2 {
+    for rebuilt in [false, true, false, true] {
         let fd = file.file.as_fd();
         let place = Placement::Anywhere;
         let part = fork.map_file(place, 4 << 20, READ, fd, 2 << 20);
@@ -419,8 +419,12 @@ fn found_again() {
         assert_ne!(part, own + (2 << 20));
         assert_eq!(ask(&mut fork, "read_at", &[part])[0], (2 << 20) / 8);
         assert_eq!(host_mappings(&file), 1, "the slot of the program");
-        fork.reset().unwrap();
-        assert!(faults(&mut fork, "read_at", part));
+        if rebuilt {
+            fork.rebuild().unwrap();
+        } else {
+            fork.reset().unwrap();
+        }
+        assert!(faults(&mut fork, "read_at", part), "{rebuilt}");
         fork.rebuild().unwrap();
         assert_eq!(ask(&mut fork, "read_at", &[own + 80])[0], 10);
         fork.reset().unwrap();

@@ -43,6 +43,12 @@ void outer_fault(void) { middle_fault(); sink++; }
 // touch(n): writes one byte in each of n pages.
 void touch(u64 n) { for (u64 i = 0; i < n; i++) ((volatile char *)big)[i << 12] = 1; answer(n, 0, 0); }
 void touch_at(volatile char *at, u64 n) { for (u64 i = 0; i < n; i++) at[i << 12] = 1; answer(n, 0, 0); }
+void touch_between(volatile char *at, u64 n, u64 first, u64 last) {
+	for (u64 i = 0; i < first; i++) ((volatile char *)big)[i << 12] = 1;
+	for (u64 i = 0; i < n; i++) at[i << 12] = 1;
+	for (u64 i = 0; i < last; i++) ((volatile char *)big)[i << 12] = 1;
+	answer(n, 0, 0);
+}
 void touch_slowly(volatile char *at, u64 n) { for (u64 i = 0; i < n; i++) { at[i << 12] = 1; for (volatile int j = 0; j < 10000; j++) ; } answer(n, 0, 0); }
 void sum_pages(volatile char *at, u64 n) { u64 s = 0; for (u64 i = 0; i < n; i++) s += *(volatile u64 *)(at + (i << 12)); answer(s, 0, 0); }
 void dirty_sum(u64 n) { u64 s = 0; for (u64 i = 0; i < n; i++) s += big[i << 12]; answer(s, 0, 0); }

@@ -25,6 +25,7 @@ pub fn cases() -> Vec<Case> {
             "private_memory_is_exact_in_a_reused_fork",
             exact_memory_when_reused,
         ),
+        case("pages_that_went_out_of_the_set_come_back", given_up),
         case("writes_of_the_host_count", host_writes),
         case("what_the_host_holds_and_pages_are_one_sum", one_sum),
         case("the_sum_is_the_same_in_a_reused_fork", one_sum_reused),
@@ -185,6 +186,35 @@ fn exact_memory_when_reused() {
     }
 }
 
+/// Pages of earlier requests that make room in the middle of a run, and are written then.
+fn given_up() {
+    const LIMIT: u64 = 1024;
+    let mut fork = with_pages(LIMIT);
+    let place = map_pages(&mut fork, 1);
+    fork.reset().unwrap();
+    // The set is small enough to be kept, but for every third time or so.
+    for round in 0..12 {
+        assert!(touches(&mut fork, 700), "{round}");
+        fork.reset().unwrap();
+        assert_eq!(map_pages(&mut fork, 330), place);
+        // The first stay in the set, the others leave it.
+        let exit = call(&mut fork, "touch_between", &[place, 330, 300, 600]);
+        assert_eq!(exit, Exit::Hypercall { number: ANSWER }, "{round}");
+        fork.reset().unwrap();
+        assert_eq!(ask(&mut fork, "dirty_sum", &[700])[0], 0, "{round}");
+        fork.reset().unwrap();
+        // The same by the host, between two runs.
+        assert!(touches(&mut fork, 700), "{round}");
+        fork.reset().unwrap();
+        assert_eq!(map_pages(&mut fork, 400), place);
+        fork.write(place, &[1; 400 << 12]).unwrap();
+        assert!(touches(&mut fork, 500), "{round}");
+        fork.reset().unwrap();
+        assert_eq!(ask(&mut fork, "dirty_sum", &[700])[0], 0, "{round}");
+        fork.reset().unwrap();
+    }
+}
+
 fn host_writes() {
     let limits = Limits {
         request_memory: 256 * PAGE_SIZE,
@@ -220,6 +250,12 @@ fn given_out() {
         assert!(written.is_ok(), "{request}");
         fork.reset().unwrap();
     }
+    // Who wants more than there is has met a limit; a fault of the next one is a fault.
+    let exit = call(&mut fork, "touch_at", &[place.unwrap(), size / PAGE_SIZE]);
+    assert_eq!(exit, Exit::MemoryLimit);
+    fork.reset().unwrap();
+    let exit = call(&mut fork, "undefined", &[]);
+    assert!(matches!(exit, Exit::Exception(_)), "{exit:?}");
 }
 
 fn with_pages(pages: u64) -> tinykvm::Fork {
