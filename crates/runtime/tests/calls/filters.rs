@@ -483,7 +483,7 @@ fn bounded() -> Result<(), String> {
     let (result, log) = filters.pull("terabyte", &mut Source::new(&[b"abc"]), 1 << 20);
     let reason = result.expect_err("a terabyte");
     assert!(
-        reason.contains("bytes of 3; 1051672 are allowed"),
+        reason.contains("bytes of 3; 1051672 bytes are allowed"),
         "{reason}"
     );
     assert_eq!(log.figure("verdict"), "failed");
