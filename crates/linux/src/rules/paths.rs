@@ -66,3 +66,27 @@ pub(crate) fn shown(clean: &[u8]) -> Vec<u8> {
         clean.to_vec()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endings_and_parts() {
+        for (path, parents, directory) in [
+            ("/", false, true),
+            ("/a", false, false),
+            ("/a/", false, true),
+            ("/a/.", false, true),
+            ("/a/..", true, true),
+            ("/../a", true, false),
+            ("/a../..b/...", false, false),
+            ("/.a", false, false),
+        ] {
+            assert_eq!(has_parents(path.as_bytes()), parents, "{path}");
+            assert_eq!(ends_as_directory(path.as_bytes()), directory, "{path}");
+        }
+        assert_eq!(shown(b""), b"/");
+        assert_eq!(shown(b"/a/b"), b"/a/b");
+    }
+}

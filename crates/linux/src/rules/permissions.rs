@@ -196,7 +196,6 @@ impl Permissions {
     /// # Errors
     /// [`std::io::ErrorKind::PermissionDenied`] if it may not, or what the host says.
     pub fn open_for_reading(&self, path: &[u8]) -> std::io::Result<File> {
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
         let mut path = crate::rules::paths::normal(path);
         for _ in 0..8 {
             let denied = || std::io::Error::from(std::io::ErrorKind::PermissionDenied);
@@ -211,7 +210,7 @@ impl Permissions {
                 Anchor::Missing => return Err(std::io::ErrorKind::NotFound.into()),
             };
             let name = beneath::relative(name);
-            match rustix::fs::openat2(directory, name, flags, Mode::empty(), BENEATH) {
+            match rustix::fs::openat2(directory, name, READING, Mode::empty(), BENEATH) {
                 Ok(file) => return Ok(File::from(file)),
                 // A link to elsewhere: it leads to what the program has there.
                 Err(rustix::io::Errno::XDEV) => {
@@ -281,6 +280,12 @@ impl Permissions {
         self.grants.iter().any(link)
     }
 }
+
+/// To be read, whatever it turns out to be: a FIFO is not waited for.
+const READING: OFlags = OFlags::RDONLY
+    .union(OFlags::CLOEXEC)
+    .union(OFlags::NONBLOCK)
+    .union(OFlags::NOCTTY);
 
 /// What is left of a path below a grant; `None` if the grant is not about it.
 fn below<'a>(path: &'a [u8], grant: &PathGrant) -> Option<&'a [u8]> {

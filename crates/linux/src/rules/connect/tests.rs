@@ -127,7 +127,14 @@ fn local_addresses_must_be_named() {
     assert!(!allows(&named, "127.0.0.2:80") && !allows(&named, "127.0.0.1:81"));
     let by_name = rules(&["localhost:80"]);
     assert!(allows(&by_name, "127.0.0.1:80") && allows(&by_name, "[::1]:80"));
-    assert!(!allows(&by_name, "169.254.0.1:80") && !allows(&by_name, "127.0.0.1:81"));
+    for other in [
+        "169.254.0.1:80",
+        "127.0.0.1:81",
+        "192.0.2.1:80",
+        "[2001:db8::1]:80",
+    ] {
+        assert!(!allows(&by_name, other), "{other}");
+    }
 }
 
 #[test]
@@ -203,6 +210,29 @@ fn socket_files_match_exactly() {
 }
 
 #[test]
+fn names_and_paths_up_to_their_ends() {
+    // 253 bytes, in parts of at most 63.
+    let label = "a".repeat(63);
+    let longest = format!("{label}.{label}.{label}.{}", "a".repeat(61));
+    let path = |length: usize| format!("unix:/{}", "a".repeat(length - 1));
+    for (rule, good) in [
+        (format!("{longest}:1"), true),
+        (format!("{longest}a:1"), false),
+        (format!("{longest}.:1"), true),
+        (format!("{label}:1"), true),
+        (format!("{label}a:1"), false),
+        ("my-host_1.example:1".to_owned(), true),
+        ("1st.example:1".to_owned(), true),
+        ("10.0.0.1.example:1".to_owned(), true),
+        (path(107), true),
+        (path(108), false),
+    ] {
+        let added = ConnectRules::default().add(&rule);
+        assert_eq!(added.is_ok(), good, "{rule}");
+    }
+}
+
+#[test]
 fn bad_rules_are_errors() {
     for bad in [
         "",
@@ -272,7 +302,9 @@ fn resolvers_come_from_the_hosts_file() {
 fn an_audit_allows_every_place() {
     let mut all = ConnectRules::default();
     assert!(!allows(&all, "192.0.2.1:80") && !all.allows_unix(b"/run/s"));
+    assert!(!all.is_audit());
     all.audit();
+    assert!(all.is_audit());
     assert!(!all.is_empty() && all.uses_dns() && all.allows_name("example.com"));
     assert!(allows(&all, "192.0.2.1:80") && allows(&all, "[2001:db8::1]:1"));
     assert!(all.allows_unix(b"/run/s"));

@@ -3,6 +3,8 @@ use std::io::{ErrorKind, Read};
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 
+use rustix::fs::FileType;
+
 use super::*;
 
 /// A directory of the host, empty at first.
@@ -78,7 +80,11 @@ fn files_are_opened_before_there_is_a_program() {
     permissions
         .allow(&top.rule("/none", "none", Extent::Tree))
         .unwrap_err();
+    let fifo = top.0.join("lib/fifo");
+    rustix::fs::mknodat(CWD, fifo, FileType::Fifo, Mode::RWXU, 0).unwrap();
     for (path, expected) in [
+        // Without waiting for a writer.
+        ("/shown/fifo", Ok("")),
         ("/shown/real", Ok("lib/real")),
         ("/shown/./deep/../real", Ok("lib/real")),
         ("/shown/in", Ok("lib/real")),
@@ -140,6 +146,53 @@ fn directories_are_there_by_a_rule_or_on_the_way_to_one() {
         assert_eq!(permissions.has_directory(path.as_bytes()), there, "{path}");
     }
     assert!(!Permissions::default().has_directory(b"/srv"));
+}
+
+#[test]
+fn what_is_not_a_rule_about_paths() {
+    let top = Top::new("beside");
+    top.file("tree/file");
+    let mut permissions = Permissions::default();
+    let rule = top.rule("/tree", "tree", Extent::Tree);
+    permissions.allow(&rule).unwrap();
+    assert!(!permissions.is_audit() && Permissions::audit().unwrap().is_audit());
+    assert!(permissions.state().is_none() && permissions.local_time().is_none());
+    assert!(!permissions.has_link());
+    assert_eq!(format!("{permissions:?}"), r#"["/tree"]"#);
+    permissions.set_local_time(b"zone".to_vec());
+    permissions.allow_state(&top.0.join("state")).unwrap();
+    assert_eq!(permissions.local_time(), Some(&b"zone"[..]));
+    assert!(permissions.state().unwrap().writable);
+    permissions
+        .allow_state(&top.0.join("none/at/all"))
+        .unwrap_err();
+}
+
+/// A directory of the host's kernel is no tree of files; single files of it can be had.
+#[test]
+fn kernel_file_systems_are_told_from_others() {
+    let mut permissions = Permissions::default();
+    for (real, kernel) in [
+        ("/proc", true),
+        ("/proc/self", true),
+        ("/sys", true),
+        ("/", false),
+    ] {
+        let rule = |extent| PathRule {
+            shown: b"/shown".to_vec(),
+            real: real.into(),
+            extent,
+            writable: false,
+        };
+        let added = permissions.allow(&rule(Extent::Tree));
+        assert_eq!(
+            matches!(added, Err(GrantError::Kernel { .. })),
+            kernel,
+            "{real}"
+        );
+        assert!(permissions.allow(&rule(Extent::Exact)).is_ok());
+        permissions = Permissions::default();
+    }
 }
 
 #[test]
