@@ -7,6 +7,7 @@
 use std::os::fd::{AsFd, AsRawFd};
 
 use rustix::fs::{AtFlags, Mode, OFlags, Stat, StatxFlags};
+use rustix::process::Uid;
 
 use crate::rules::paths::{is_below, normal};
 use crate::rules::permissions::{Anchor, Permissions};
@@ -64,7 +65,7 @@ impl Permissions {
                 let tree = self::place(directory, &mounts)?;
                 reached |= self.is_reached(shown, &tree, &place, &mounts);
                 reached |= found.st_nlink > 1
-                    && is_changed_by_us(&found)
+                    && is_changed_by(rustix::process::geteuid(), &found)
                     && shows_device(&tree, &place.mount.device, &mounts);
             }
             Some(reached)
@@ -104,9 +105,8 @@ fn shows_device(tree: &Place<'_>, device: &[u8], mounts: &[Mount]) -> bool {
             .any(|mount| mount.device == device && below(mount))
 }
 
-/// True if the user of this process may write to a file, or let himself do so.
-fn is_changed_by_us(found: &Stat) -> bool {
-    let user = rustix::process::geteuid();
+/// True if a user may write to a file, or let himself do so.
+fn is_changed_by(user: Uid, found: &Stat) -> bool {
     user.is_root() || found.st_uid == user.as_raw() || found.st_mode & 0o022 != 0
 }
 
@@ -176,41 +176,4 @@ fn unescaped(field: &[u8]) -> Vec<u8> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_of_mounts_are_read() {
-        let line =
-            br"36 35 98:0 /mnt1 /mnt\0402/with\134all rw,noatime master:1 - ext3 /dev/root rw";
-        let expected = Mount {
-            id: 36,
-            device: b"98:0".to_vec(),
-            root: b"/mnt1".to_vec(),
-            point: br"/mnt 2/with\all".to_vec(),
-        };
-        assert_eq!(mount(line), Some(expected));
-        let line = b"1 0 8:1 / / rw - ext4 /dev/sda rw";
-        let root = mount(line).unwrap();
-        assert_eq!((root.root, root.point), (Vec::new(), Vec::new()));
-        assert_eq!(mount(b"1 0 8:1 /"), None);
-        assert_eq!(mount(b"one 0 8:1 / /"), None);
-        assert!(mounts().is_some_and(|mounts| !mounts.is_empty()));
-    }
-
-    #[test]
-    fn what_is_left_of_a_path() {
-        let cases: [(&str, &str, Option<&str>); 6] = [
-            ("/a/b", "/a", Some("/b")),
-            ("/a", "/a", Some("")),
-            ("/ab", "/a", None),
-            ("/a", "/a/b", None),
-            ("/a", "", Some("/a")),
-            ("", "", Some("")),
-        ];
-        for (path, directory, expected) in cases {
-            let found = rest(path.as_bytes(), directory.as_bytes());
-            assert_eq!(found, expected.map(str::as_bytes), "{path} {directory}");
-        }
-    }
-}
+mod tests;

@@ -8,10 +8,10 @@ use rustix::fs::FileType;
 use super::*;
 
 /// A directory of the host, empty at first.
-struct Top(PathBuf);
+pub(super) struct Top(pub(super) PathBuf);
 
 impl Top {
-    fn new(name: &str) -> Self {
+    pub(super) fn new(name: &str) -> Self {
         let name = format!("tinykvm-rules-{name}-{}", std::process::id());
         let top = Self(std::env::temp_dir().join(name));
         let _ = fs::remove_dir_all(&top.0);
@@ -19,13 +19,13 @@ impl Top {
         top
     }
 
-    fn file(&self, name: &str) {
+    pub(super) fn file(&self, name: &str) {
         let path = self.0.join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, name).unwrap();
     }
 
-    fn rule(&self, shown: &str, real: &str, extent: Extent) -> PathRule {
+    pub(super) fn rule(&self, shown: &str, real: &str, extent: Extent) -> PathRule {
         PathRule {
             shown: shown.into(),
             real: match extent {
